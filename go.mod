@@ -1,0 +1,3 @@
+module github.com/zeekpeer/zeekpeer
+
+go 1.26

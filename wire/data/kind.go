@@ -1,0 +1,44 @@
+package data
+
+import "strconv"
+
+// Kind names the type of a [Value]. Its number is the tag byte on the wire (PROTOCOL.md section 6).
+type Kind uint8
+
+// The 15 kinds, numbered as on the wire.
+const (
+	KindNone Kind = iota
+	KindBool
+	KindCount
+	KindInt
+	KindReal
+	KindString
+	KindAddr
+	KindSubnet
+	KindPort
+	KindTime
+	KindTimespan
+	KindEnum
+	KindSet
+	KindTable
+	KindVector
+
+	numKinds = iota
+)
+
+// kindNames are the names of JSON v1 (PROTOCOL.md section 7).
+var kindNames = [numKinds]string{
+	"none", "boolean", "count", "integer", "real", "string", "address", "subnet", "port",
+	"timestamp", "timespan", "enum-value", "set", "table", "vector",
+}
+
+// String returns the name that Broker's JSON uses: "none", "boolean", "count" and so on.
+func (k Kind) String() string {
+	if int(k) < len(kindNames) {
+		return kindNames[k]
+	}
+	return "invalid kind " + strconv.Itoa(int(k))
+}
+
+// container tells whether values of the kind hold other values.
+func (k Kind) container() bool { return k >= KindSet && k <= KindVector }
