@@ -1,0 +1,152 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"github.com/zeekpeer/zeekpeer/wire"
+	"github.com/zeekpeer/zeekpeer/wire/handshake"
+)
+
+// maxHandshakeFrame bounds a frame of the handshake. The largest is a filter.
+const maxHandshakeFrame = 256 << 10
+
+// maxHandshakeFrames bounds how many frames a handshake may take; probes may repeat.
+const maxHandshakeFrames = 16
+
+// An outcome is how a connection attempt ended: with a peering, with the finding that there is one,
+// or with an error.
+type outcome struct {
+	peer      *peer // ours to run
+	slot      *slot
+	redundant bool // there is, or is about to be, another connection; slot is that one's
+	err       error
+}
+
+// connect performs the handshake on a new connection and makes it a peer. The caller closes conn if
+// no peer comes of it.
+func (e *Endpoint) connect(ctx context.Context, conn net.Conn, role handshake.Role, addr string) outcome {
+	ctx, cancel := context.WithTimeout(ctx, e.opts.handshakeTimeout)
+	defer cancel()
+	// A deadline in the past ends whatever read or write is under way.
+	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	in := newFrameReader(conn, &e.largeBytes, e.opts.maxLarge)
+	var version uint64 // of the filter as the peer was told
+	m := handshake.New(role, e.id, func() []string {
+		version = e.filterVersion.Load()
+		return e.filter()
+	})
+	claimed, err := e.shake(ctx, m, in, conn)
+	if err == nil {
+		conn.SetDeadline(time.Time{})
+		p := e.newPeer(m, conn, in, addr, role == handshake.Dialer)
+		if e.registry.settle(claimed, p) {
+			e.addPeer(p, m.Filter(), version)
+			return outcome{peer: p, slot: claimed}
+		}
+		err = ErrClosed
+	}
+	if claimed != nil {
+		e.registry.give(claimed)
+	}
+	in.release()
+	if s := e.redundantTo(m, err); s != nil {
+		return outcome{redundant: true, slot: s}
+	}
+	return outcome{err: &PeerError{Addr: addr, ID: m.Remote(), Op: "handshake", Err: explain(ctx, err, in, role)}}
+}
+
+// shake drives the machine until it is done. It returns the slot that it claimed, even with an error.
+func (e *Endpoint) shake(ctx context.Context, m *handshake.Machine, in *frameReader, conn net.Conn) (claimed *slot, err error) {
+	out := m.Start()
+	for frames := 0; ; {
+		if len(out.Send) > 0 {
+			if _, err := conn.Write(out.Send); err != nil && out.Err == nil {
+				return claimed, err
+			}
+		}
+		switch {
+		case out.Err != nil:
+			return claimed, out.Err
+		case out.Peered:
+			return claimed, nil
+		case out.Identified:
+			var verdict handshake.Verdict
+			if claimed, verdict = e.registry.admit(ctx, m.Remote()); verdict == handshake.Proceed {
+				e.pending.know(conn)
+			}
+			out = m.Decide(verdict)
+		default:
+			if frames++; frames > maxHandshakeFrames {
+				return claimed, fmt.Errorf("more than %d frames in a handshake", maxHandshakeFrames)
+			}
+			frame, err := in.next(maxHandshakeFrame)
+			if err != nil {
+				return claimed, err
+			}
+			out = m.Frame(frame)
+		}
+	}
+}
+
+// redundantTo returns the slot of the other connection if err says that there is one: because this
+// node said so, or because the other one did and this node knows of one. A refusal that this node
+// knows no reason for means that the other one has not noticed yet that the old connection is gone.
+func (e *Endpoint) redundantTo(m *handshake.Machine, err error) *slot {
+	var drop *handshake.DroppedError
+	switch {
+	case errors.Is(err, handshake.ErrRedundant):
+		return e.registry.slotOf(m.Remote())
+	case errors.As(err, &drop) && drop.Code == wire.CodeRedundantConnection:
+		return e.registry.slotOf(drop.Remote)
+	}
+	return nil
+}
+
+// explain makes of an error of the handshake what people can act upon.
+func explain(ctx context.Context, err error, in *frameReader, role handshake.Role) error {
+	seen := in.first
+	if foreign := wire.DescribeForeign(seen); foreign != "" {
+		return fmt.Errorf("%w: the peer speaks %s", ErrForeign, foreign)
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
+		if len(seen) == 0 && role == handshake.Dialer {
+			return fmt.Errorf("%w: the peer accepted the connection and said nothing; it may expect TLS", ErrTimeout)
+		}
+		return fmt.Errorf("%w: the handshake did not end (%d bytes received)", ErrTimeout, in.received)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("the peer closed the connection during the handshake (%d bytes received)", in.received)
+	}
+	var large *wire.FrameTooLargeError
+	if errors.As(err, &large) {
+		return fmt.Errorf("%w: it began with % x", ErrForeign, seen[:min(len(seen), 16)])
+	}
+	return err
+}
+
+func (e *Endpoint) newPeer(m *handshake.Machine, conn net.Conn, in *frameReader, addr string, dialed bool) *peer {
+	p := &peer{
+		ep: e, id: m.Remote(), addr: addr, dialed: dialed, conn: conn, in: in,
+		queue: newQueue(e.opts.peerQueue), since: time.Now(),
+		stopped: make(chan struct{}), done: make(chan struct{}),
+	}
+	p.queue.onOverflow = func() {
+		p.end(fmt.Errorf("%w: the peer reads too slowly", ErrOverflow), false)
+	}
+	filter := m.Filter()
+	p.filter.Store(&filter)
+	return p
+}
+
+// servePeer runs a peer to its end and takes it out of all tables.
+func (e *Endpoint) servePeer(p *peer, s *slot) {
+	p.run()
+	e.removePeer(p)
+	e.registry.give(s)
+}

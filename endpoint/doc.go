@@ -1,0 +1,30 @@
+// Package endpoint is a node on a Broker network: it listens and dials, peers with other nodes,
+// publishes, subscribes, and tells who comes and goes.
+//
+//	ep, err := endpoint.New()
+//	...
+//	defer ep.Close(context.Background())
+//	sub, err := ep.Subscribe("/weather/")
+//	ep.Peer("127.0.0.1:9999")
+//	for msg := range sub.Messages(ctx) {
+//		event, err := msg.Event()
+//		...
+//	}
+//
+// # What is promised
+//
+// Publish and subscribe are at most once. What one publisher sends to one subscriber arrives in the
+// order in which it was published, or not at all. Every queue is bounded; what a full queue loses is
+// counted, by peer and by reason, in [PeerInfo] and [SubscriptionStats]. A peering that ends loses
+// what was under way, unless both sides take leave ([Endpoint.Close], [Peering.Unpeer]).
+//
+// # Memory
+//
+// Messages are handed over in batches that share the memory they were received in. A [Message]
+// points into it and is valid until the loop asks for the next one; [Message.Clone] keeps it. What
+// its methods decode (an event, a value, the topic) is the caller's for good.
+//
+// # Encryption
+//
+// Connections are plain TCP: whoever can reach the port can read, publish and subscribe.
+package endpoint

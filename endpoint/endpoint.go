@@ -1,0 +1,210 @@
+package endpoint
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zeekpeer/zeekpeer/topic"
+	"github.com/zeekpeer/zeekpeer/wire"
+)
+
+// An Endpoint is one node. All its methods may be called from several goroutines at a time.
+type Endpoint struct {
+	id       wire.EndpointID
+	opts     options
+	log      *slog.Logger
+	ctx      context.Context
+	cancel   context.CancelFunc
+	start    time.Time
+	wg       sync.WaitGroup
+	registry registry
+	pending  *pendingConns
+	outbox   outbox
+
+	routes        atomic.Pointer[routes]
+	filterVersion atomic.Uint64 // counts the changes of this node's filter
+	filterCache   atomic.Pointer[filterAt]
+	announce      announcer
+	largeBytes    atomic.Int64
+	pings         pingWaiters
+
+	mu        sync.Mutex // guards what follows, and changes of routes
+	listeners []net.Listener
+	subs      map[*Subscription]struct{}
+	watchers  []*Subscription // those with statuses
+	peerCount chan struct{}   // closed and replaced when a peer is added
+	closing   bool
+	closed    chan struct{}
+}
+
+// New makes a node. It neither listens nor dials before it is told to.
+func New(opts ...Option) (*Endpoint, error) {
+	o := defaults()
+	for _, opt := range opts {
+		opt(&o)
+	}
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	e := &Endpoint{
+		id: o.id, opts: o, log: o.log, start: time.Now(),
+		registry:  registry{slots: make(map[wire.EndpointID]*slot)},
+		pending:   newPendingConns(o.maxPending),
+		subs:      make(map[*Subscription]struct{}),
+		peerCount: make(chan struct{}),
+		closed:    make(chan struct{}),
+	}
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.routes.Store(&routes{})
+	e.filterCache.Store(&filterAt{})
+	e.pings.waiting = make(map[string]*pingWaiter)
+	e.announce.send = e.announceFilter
+	return e, nil
+}
+
+// ID returns the id of the node.
+func (e *Endpoint) ID() wire.EndpointID { return e.id }
+
+// now returns the nanoseconds since the endpoint was made, on the monotonic clock.
+func (e *Endpoint) now() int64 { return int64(time.Since(e.start)) }
+
+// Close ends the node: it stops listening and dialing, sends what is queued and takes leave of each
+// peer, for 3 seconds at the most or until ctx ends, and closes all subscriptions. It returns when
+// no goroutine of the node is left.
+func (e *Endpoint) Close(ctx context.Context) error {
+	e.mu.Lock()
+	if e.closing {
+		e.mu.Unlock()
+		select {
+		case <-e.closed:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	e.closing = true
+	listeners := e.listeners
+	e.mu.Unlock()
+
+	e.registry.close()
+	for _, l := range listeners {
+		l.Close()
+	}
+	e.announce.stop()
+	e.outbox.flush()
+	var leaving sync.WaitGroup
+	for _, p := range e.registry.peers() {
+		leaving.Go(func() { p.leave(ctx) })
+	}
+	leaving.Wait()
+	e.cancel()
+	e.pending.closeAll()
+	e.wg.Wait()
+	e.mu.Lock()
+	subs := make([]*Subscription, 0, len(e.subs))
+	for s := range e.subs {
+		subs = append(subs, s)
+	}
+	e.mu.Unlock()
+	for _, s := range subs {
+		s.queue.close()
+	}
+	close(e.closed)
+	return ctx.Err()
+}
+
+// addPeer lets a peer take part, and tells of it.
+func (e *Endpoint) addPeer(p *peer, filter []string, version uint64) {
+	e.mu.Lock()
+	old := e.routes.Load()
+	e.routes.Store(&routes{subs: old.subs, peers: old.peers.InsertAll(filter, p), byID: with(old.byID, p)})
+	close(e.peerCount)
+	e.peerCount = make(chan struct{})
+	watchers := e.watchers
+	e.mu.Unlock()
+	if e.filterVersion.Load() != version {
+		p.lane.filterChanged() // the handshake carried an older one
+	}
+	s := &Status{Code: PeerAdded, Peer: p.id, Addr: p.addr, Dialed: p.dialed, Filter: filter}
+	e.log.Info("peer added", "peer", p.id, "addr", p.addr, "dialed", p.dialed, "filter", filter)
+	tell(watchers, s)
+}
+
+// removePeer takes a peer that has ended out of all tables, and tells of it.
+func (e *Endpoint) removePeer(p *peer) {
+	e.mu.Lock()
+	old := e.routes.Load()
+	e.routes.Store(&routes{subs: old.subs, peers: old.peers.RemoveAll(*p.filter.Load(), p), byID: without(old.byID, p)})
+	watchers := e.watchers
+	e.mu.Unlock()
+	s := &Status{Code: PeerLost, Peer: p.id, Addr: p.addr, Dialed: p.dialed, Err: p.cause}
+	if p.removed {
+		s.Code, s.Err = PeerRemoved, nil
+	}
+	e.log.Info(s.Code.String(), "peer", p.id, "addr", p.addr, "err", p.cause)
+	tell(watchers, s)
+}
+
+// filterReceived replaces what a peer is subscribed to.
+func (e *Endpoint) filterReceived(p *peer, filter []string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.routes.Load()
+	peers := old.peers.RemoveAll(*p.filter.Load(), p).InsertAll(filter, p)
+	p.filter.Store(&filter)
+	e.routes.Store(&routes{subs: old.subs, peers: peers, byID: old.byID})
+}
+
+// report tells those who watch of something that concerns no peer.
+func (e *Endpoint) report(s *Status) {
+	e.mu.Lock()
+	watchers := e.watchers
+	e.mu.Unlock()
+	tell(watchers, s)
+}
+
+func tell(watchers []*Subscription, s *Status) {
+	for _, w := range watchers {
+		w.queue.pushStatus(s)
+	}
+}
+
+func with(peers map[wire.EndpointID]*peer, p *peer) map[wire.EndpointID]*peer {
+	all := make(map[wire.EndpointID]*peer, len(peers)+1)
+	for id, other := range peers {
+		all[id] = other
+	}
+	all[p.id] = p
+	return all
+}
+
+func without(peers map[wire.EndpointID]*peer, p *peer) map[wire.EndpointID]*peer {
+	all := make(map[wire.EndpointID]*peer, len(peers))
+	for id, other := range peers {
+		if other != p {
+			all[id] = other
+		}
+	}
+	return all
+}
+
+// filterAt is the filter of this node at a version.
+type filterAt struct {
+	version uint64
+	filter  topic.Filter
+}
+
+// filter returns what this node is subscribed to, minimal and sorted.
+func (e *Endpoint) filter() []string {
+	version := e.filterVersion.Load()
+	if cached := e.filterCache.Load(); cached.version == version {
+		return cached.filter
+	}
+	filter := e.routes.Load().subs.Filter()
+	e.filterCache.Store(&filterAt{version, filter})
+	return filter
+}

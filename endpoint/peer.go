@@ -1,0 +1,149 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zeekpeer/zeekpeer/wire"
+)
+
+// byeTimeout is how long a node that leaves waits for the answer, as in the reference.
+const byeTimeout = 3 * time.Second
+
+// A peer is a node on the other end of a connection, from the end of the handshake on. Its reader
+// goroutine dispatches what it reads; its writer goroutine writes what is queued.
+type peer struct {
+	ep     *Endpoint
+	id     wire.EndpointID
+	addr   string
+	dialed bool
+	conn   net.Conn
+	in     *frameReader
+	queue  *queue
+	lane   controlLane
+	counters
+
+	filter   atomic.Pointer[[]string] // what it is subscribed to; written by its reader only
+	lastRead atomic.Int64             // nanoseconds on the endpoint's clock
+	paused   atomic.Bool              // its reader waits for a subscriber
+	rtt      atomic.Int64             // of the last ping, in nanoseconds
+	since    time.Time
+
+	watchdog *time.Timer
+	stop     sync.Once
+	cause    error         // why it ended; valid once stopped is closed
+	removed  bool          // it ended on purpose; likewise
+	stopped  chan struct{} // closed when it is to end
+	done     chan struct{} // closed when it has ended
+	byeOnce  sync.Once
+	byeSent  atomic.Bool
+	byeToken [8]byte
+	saidBye  atomic.Bool // the other side takes leave
+}
+
+// run serves the peer until it ends. The caller has put it into the registry.
+func (p *peer) run() {
+	defer close(p.done)
+	p.touch()
+	p.watchdog = time.AfterFunc(p.ep.opts.pingInterval, p.watch)
+	writer := make(chan struct{})
+	go func() {
+		defer close(writer)
+		if err := p.write(); err != nil {
+			p.end(&PeerError{Addr: p.addr, ID: p.id, Op: "write", Err: err}, false)
+		}
+	}()
+	err := p.read()
+	p.in.release()
+	switch {
+	case errors.Is(err, io.EOF) && p.saidBye.Load():
+		p.end(ErrBye, false)
+	default:
+		p.end(&PeerError{Addr: p.addr, ID: p.id, Op: "read", Err: err}, false)
+	}
+	p.watchdog.Stop()
+	<-writer
+}
+
+// end closes the connection. The first caller's reason counts.
+func (p *peer) end(cause error, removed bool) {
+	p.stop.Do(func() {
+		p.cause, p.removed = cause, removed
+		close(p.stopped)
+		p.conn.Close()
+		p.queue.abandon()
+	})
+}
+
+// leave takes leave: what is queued is sent, then BYE, and when the peer has answered, or has had time
+// to, the connection is closed.
+func (p *peer) leave(ctx context.Context) {
+	p.byeOnce.Do(func() {
+		p.byeToken = newToken()
+		p.byeSent.Store(true)
+		p.queue.pushLast(wire.AppendPing(nil, p.ep.id, p.id, wire.AppendBye(nil, p.byeToken)))
+	})
+	timer := time.NewTimer(byeTimeout)
+	defer timer.Stop()
+	select {
+	case <-p.stopped:
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	p.end(nil, true)
+	<-p.done
+}
+
+// touch notes that the peer has just said something.
+func (p *peer) touch() { p.lastRead.Store(p.ep.now()) }
+
+// watch pings the peer, and ends it when it has said nothing for too long.
+func (p *peer) watch() {
+	select {
+	case <-p.stopped:
+		return
+	default:
+	}
+	silent := time.Duration(p.ep.now() - p.lastRead.Load())
+	if silent > p.ep.opts.pingTimeout && !p.paused.Load() {
+		p.end(fmt.Errorf("%w: the peer said nothing for %v, pings included", ErrTimeout, silent.Round(time.Second)), false)
+		return
+	}
+	p.ping()
+	p.watchdog.Reset(p.ep.opts.pingInterval)
+}
+
+// ping sends a ping with the present time as its payload.
+func (p *peer) ping() {
+	p.lane.ping(wire.AppendPing(nil, p.ep.id, p.id, appendClock(nil, p.ep.now())))
+	p.queue.signal()
+}
+
+// answers pings the peer and tells whether it says anything until the deadline.
+func (p *peer) answers(ctx context.Context) bool {
+	before := p.lastRead.Load()
+	p.ping()
+	tick := time.NewTicker(probeStep)
+	defer tick.Stop()
+	for {
+		select {
+		case <-p.stopped:
+			return false
+		case <-tick.C:
+			if p.lastRead.Load() != before {
+				return true
+			}
+		case <-ctx.Done():
+			return p.lastRead.Load() != before
+		}
+	}
+}
+
+// probeStep is how often answers looks whether something has come.
+const probeStep = 5 * time.Millisecond

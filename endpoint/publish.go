@@ -1,0 +1,107 @@
+package endpoint
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/zeekpeer/zeekpeer/wire"
+	"github.com/zeekpeer/zeekpeer/wire/data"
+	"github.com/zeekpeer/zeekpeer/wire/zeek"
+)
+
+// Publish sends a value to every peer that is subscribed to topic, and returns for how many peers
+// (and subscriptions of this node with [WithLoopback]) it was queued: 0 says that nobody will get
+// it. It waits only for queues with the policy [Block], until ctx ends; then nothing is queued for
+// anyone and the error is [ErrFull].
+func (e *Endpoint) Publish(ctx context.Context, topic string, v data.Value) (receivers int, err error) {
+	if err := data.CheckDepth(v); err != nil {
+		return 0, err
+	}
+	buf, r, err := e.begin(ctx, topic)
+	if buf == nil {
+		return 0, err
+	}
+	start := len(buf)
+	buf = wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
+	buf = data.AppendValue(buf, v)
+	return e.commit(wire.EndFrame(buf, start), r), nil
+}
+
+// PublishEvent sends an event as Zeek does. It does not allocate. For the rest it is like Publish.
+func (e *Endpoint) PublishEvent(ctx context.Context, topic, name string, args ...data.Value) (receivers int, err error) {
+	for i := range args {
+		if err := data.CheckDepth(args[i]); err != nil {
+			return 0, fmt.Errorf("args[%d]: %w", i, err)
+		}
+	}
+	buf, r, err := e.begin(ctx, topic)
+	if buf == nil {
+		return 0, err
+	}
+	start := len(buf)
+	buf = wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
+	buf = zeek.AppendEvent(buf, name, args...)
+	return e.commit(wire.EndFrame(buf, start), r), nil
+}
+
+// PublishPayload sends an encoded value. It is checked first, so that nothing goes out that a
+// receiver could not read. For the rest it is like Publish.
+func (e *Endpoint) PublishPayload(ctx context.Context, topic string, payload []byte) (receivers int, err error) {
+	if err := data.Validate(payload); err != nil {
+		return 0, err
+	}
+	buf, r, err := e.begin(ctx, topic)
+	if buf == nil {
+		return 0, err
+	}
+	start := len(buf)
+	buf = wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
+	return e.commit(wire.EndFrame(append(buf, payload...), start), r), nil
+}
+
+// PublishTo sends an encoded value to one peer, whether it is subscribed or not. It reports whether
+// the message was queued: it is not if that node is no peer, or if its queue is full and the policy
+// is not to make room.
+func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic string, payload []byte) (queued bool, err error) {
+	if err := checkPublishTopic(topic); err != nil {
+		return false, err
+	}
+	if err := data.Validate(payload); err != nil {
+		return false, err
+	}
+	p := e.routes.Load().byID[peer]
+	if p == nil {
+		return false, nil
+	}
+	frame := wire.AppendEnvelope(nil, wire.Envelope{
+		Sender: e.id, Receiver: peer, Type: wire.TypeData, TTL: wire.DefaultTTL, Topic: []byte(topic), Payload: payload,
+	})
+	for p.queue.limits.Policy == Block {
+		_, space := p.queue.roomFor()
+		if space == nil {
+			break
+		}
+		if err := waitForSpace(ctx, space, p.queue.limits); err != nil {
+			return false, err
+		}
+	}
+	e.outbox.flush() // what was published before goes first
+	seg := adopt(frame)
+	n := p.queue.push(run{seg: seg, to: len(frame), count: 1})
+	seg.release()
+	return n > 0, nil
+}
+
+// begin finds the receivers of topic. If there are none, or with an error, buf is nil; otherwise the
+// message is to be appended to buf and committed.
+func (e *Endpoint) begin(ctx context.Context, topic string) (buf []byte, r *route, err error) {
+	if err := checkPublishTopic(topic); err != nil {
+		return nil, nil, err
+	}
+	return e.outbox.begin(ctx, &e.routes, topic)
+}
+
+func (e *Endpoint) commit(buf []byte, r *route) int {
+	e.outbox.commit(buf)
+	return len(r.targets)
+}

@@ -1,0 +1,390 @@
+package endpoint
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// shareFrom is the length from which a run is handed over as it stands. A shorter one is copied into
+// a segment of the queue's own, so that a few small messages do not keep a whole segment of others'
+// alive, and so that what is written or read next stands side by side.
+const shareFrom = segmentSize / 8
+
+// takeBytes is about how much a consumer takes at once: the size of one write to a socket.
+const takeBytes = 128 << 10
+
+// A queue holds the runs that wait for one consumer: the writer of a peer, or a subscription. It is
+// bounded in messages and in bytes of memory. Many may push; one takes.
+type queue struct {
+	limits QueueLimits
+	// dropped counts what was lost, for whatever reason.
+	dropped atomic.Uint64
+	// onOverflow is called, without the lock, when a Disconnect queue runs over.
+	onOverflow func()
+
+	wake chan struct{} // holds a token when the consumer is to look
+	idle atomic.Bool   // the consumer waits; written with the lock held
+
+	mu         sync.Mutex
+	runs       []run
+	head       int      // runs before it are taken
+	tail       *segment // the queue's own segment, into which short runs are copied
+	msgs       int      // frames in runs and in taken
+	bytes      int      // charged for runs and for taken
+	taken      []run    // what the consumer works on
+	closed     bool
+	overflowed bool          // closed by the policy Disconnect
+	space      chan struct{} // closed when there is room again; nil if nobody waits
+}
+
+func newQueue(limits QueueLimits) *queue {
+	q := &queue{limits: limits, wake: make(chan struct{}, 1)}
+	q.idle.Store(true)
+	return q
+}
+
+// push queues as much of r as the limits allow and returns how many frames that is. It does not
+// wait: for a Block queue the caller looks at room first, and what still does not fit is dropped.
+// The caller keeps its reference to the segment.
+func (q *queue) push(r run) (queued int) {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return 0
+	}
+	overflow := false
+	if over := q.msgs + r.count - q.limits.Messages; over > 0 || q.bytes+q.cost(&r) > q.limits.Bytes {
+		overflow = q.makeRoom(&r)
+	}
+	if r.count > 0 {
+		q.append(r)
+	}
+	wake := (r.count > 0 || q.closed) && q.rouse()
+	q.mu.Unlock()
+	if wake {
+		q.signal()
+	}
+	if overflow && q.onOverflow != nil {
+		q.onOverflow()
+	}
+	return r.count
+}
+
+// makeRoom applies the policy to a run that does not fit, with the lock held: it drops from the
+// queue or cuts the run. It reports whether the queue is to be closed.
+func (q *queue) makeRoom(r *run) (overflow bool) {
+	switch q.limits.Policy {
+	case DropOldest:
+		if lost := r.count - q.limits.Messages; lost > 0 {
+			r.skip(lost)
+			q.dropped.Add(uint64(lost))
+		}
+		for q.head < len(q.runs) && (q.msgs+r.count > q.limits.Messages || q.bytes+q.cost(r) > q.limits.Bytes) {
+			q.dropHead(q.msgs + r.count - q.limits.Messages)
+		}
+		// What the consumer holds cannot be dropped any more. If that alone fills the queue, the
+		// newest has to go.
+		if fit := q.limits.Messages - q.msgs; fit < r.count {
+			q.dropped.Add(uint64(r.count - max(fit, 0)))
+			r.skip(r.count - max(fit, 0))
+		}
+	case Disconnect:
+		q.dropped.Add(uint64(r.count + q.msgs))
+		r.count = 0
+		q.discard()
+		q.closed, q.overflowed = true, true
+		return true
+	default:
+		fit := max(q.limits.Messages-q.msgs, 0)
+		if q.msgs > 0 && q.bytes+q.cost(r) > q.limits.Bytes {
+			fit = 0
+		}
+		if fit < r.count {
+			q.dropped.Add(uint64(r.count - fit))
+			r.keep(fit)
+		}
+	}
+	return false
+}
+
+// dropHead drops n messages at the head, or the whole first run if n is not positive.
+func (q *queue) dropHead(n int) {
+	first := &q.runs[q.head]
+	if first.status != nil {
+		// A status is never dropped: what stands behind it goes first.
+		if !q.dropBehindStatus() {
+			// Nothing but statuses: they are few and small.
+			q.head = len(q.runs)
+		}
+		return
+	}
+	if n > 0 && n < first.count {
+		first.skip(n)
+		q.msgs -= n
+		q.dropped.Add(uint64(n))
+		return
+	}
+	q.msgs -= first.count
+	q.dropped.Add(uint64(first.count))
+	q.uncharge(q.head)
+	first.seg.release()
+	*first = run{}
+	q.head++
+}
+
+// dropBehindStatus drops the first run that is no status.
+func (q *queue) dropBehindStatus() bool {
+	for i := q.head; i < len(q.runs); i++ {
+		if r := &q.runs[i]; r.status == nil {
+			q.msgs -= r.count
+			q.dropped.Add(uint64(r.count))
+			q.uncharge(i)
+			r.seg.release()
+			q.runs = append(q.runs[:i], q.runs[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// uncharge gives back the memory of run i, unless the run behind it stands in the same segment: then
+// that one is charged from now on.
+func (q *queue) uncharge(i int) {
+	r := &q.runs[i]
+	if i+1 < len(q.runs) && q.runs[i+1].seg == r.seg {
+		q.runs[i+1].charge += r.charge
+	} else {
+		q.bytes -= r.charge
+	}
+	r.charge = 0
+}
+
+// cost returns what r would add to the memory that the queue keeps alive.
+func (q *queue) cost(r *run) int {
+	n := r.to - r.from
+	if n < shareFrom {
+		if q.tail != nil && q.tail.room() >= n {
+			return 0
+		}
+		return segmentSize
+	}
+	if len(q.runs) > q.head && q.runs[len(q.runs)-1].seg == r.seg {
+		return 0
+	}
+	return len(r.seg.mem)
+}
+
+// append adds r, with the lock held.
+func (q *queue) append(r run) {
+	if q.head == len(q.runs) {
+		q.runs, q.head = q.runs[:0], 0
+	}
+	r.charge = q.cost(&r)
+	q.bytes += r.charge
+	q.msgs += r.count
+	last := len(q.runs) - 1
+	if r.to-r.from < shareFrom {
+		r = q.copied(r)
+	} else {
+		r.seg.retain()
+		q.dropTail()
+	}
+	if last >= q.head && q.runs[last].seg == r.seg && q.runs[last].to == r.from && q.runs[last].status == nil {
+		q.runs[last].to = r.to
+		q.runs[last].count += r.count
+		q.runs[last].charge += r.charge
+		r.seg.release()
+		return
+	}
+	q.runs = append(q.runs, r)
+}
+
+// copied returns r in the queue's own segment, with a reference.
+func (q *queue) copied(r run) run {
+	if q.tail == nil || q.tail.room() < r.to-r.from {
+		q.dropTail()
+		q.tail = newSegment(segmentSize)
+	}
+	from := q.tail.used
+	q.tail.used += copy(q.tail.mem[from:], r.bytes())
+	q.tail.retain()
+	return run{seg: q.tail, from: from, to: q.tail.used, count: r.count, charge: r.charge}
+}
+
+func (q *queue) dropTail() {
+	if q.tail != nil {
+		q.tail.release()
+		q.tail = nil
+	}
+}
+
+// pushStatus queues a status behind what is there. It always fits.
+func (q *queue) pushStatus(s *Status) {
+	q.mu.Lock()
+	if q.closed {
+		q.mu.Unlock()
+		return
+	}
+	if q.head == len(q.runs) {
+		q.runs, q.head = q.runs[:0], 0
+	}
+	q.runs = append(q.runs, run{status: s})
+	wake := q.rouse()
+	q.mu.Unlock()
+	if wake {
+		q.signal()
+	}
+}
+
+// pushLast queues a frame in spite of the limits, and nothing after it.
+func (q *queue) pushLast(frame []byte) {
+	q.mu.Lock()
+	if !q.closed {
+		q.dropTail()
+		q.runs = append(q.runs, run{seg: adopt(frame), to: len(frame), count: 1, charge: cap(frame)})
+		q.msgs++
+		q.bytes += cap(frame)
+		q.closed = true
+	}
+	q.mu.Unlock()
+	q.signal()
+}
+
+// take gives back what the last call returned, and returns the next runs. If there are none, the
+// consumer is idle from then on: it waits on wake, and whoever pushes next sends a token. ok is
+// false once the queue is closed and empty.
+func (q *queue) take() (runs []run, ok bool) {
+	q.mu.Lock()
+	q.giveBack()
+	size := 0
+	for q.head < len(q.runs) && size < takeBytes {
+		r := q.runs[q.head]
+		q.runs[q.head] = run{}
+		q.head++
+		size += r.to - r.from
+		q.taken = append(q.taken, r)
+	}
+	if q.head == len(q.runs) {
+		q.runs, q.head = q.runs[:0], 0
+		q.dropTail()
+	}
+	idle := len(q.taken) == 0
+	q.idle.Store(idle)
+	runs, ok = q.taken, !idle || !q.closed
+	if q.space != nil && q.hasRoom() {
+		close(q.space)
+		q.space = nil
+	}
+	q.mu.Unlock()
+	return runs, ok
+}
+
+// giveBack releases what the consumer held.
+func (q *queue) giveBack() {
+	for i := range q.taken {
+		r := &q.taken[i]
+		if r.status != nil {
+			*r = run{}
+			continue
+		}
+		q.msgs -= r.count
+		q.bytes -= r.charge
+		r.seg.release()
+		*r = run{}
+	}
+	q.taken = q.taken[:0]
+}
+
+// hasRoom tells whether one more message may come, with the lock held.
+func (q *queue) hasRoom() bool {
+	return q.closed || q.msgs == 0 || q.msgs < q.limits.Messages && q.bytes+2*segmentSize <= q.limits.Bytes
+}
+
+// roomFor returns how many messages still fit, and, if there is no room for any, a channel that is
+// closed when there is.
+func (q *queue) roomFor() (n int, space <-chan struct{}) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return q.limits.Messages, nil // what comes is lost anyway
+	}
+	if q.hasRoom() {
+		return max(q.limits.Messages-q.msgs, 1), nil
+	}
+	if q.space == nil {
+		q.space = make(chan struct{})
+	}
+	return 0, q.space
+}
+
+// rouse tells, with the lock held, whether the consumer waits and is to be signalled. From then on it
+// counts as busy, so that the next messages need not be pushed one by one.
+func (q *queue) rouse() bool {
+	idle := q.idle.Load()
+	if idle {
+		q.idle.Store(false)
+	}
+	return idle
+}
+
+// signal makes the consumer look.
+func (q *queue) signal() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// close ends the queue: what is in it can still be taken, nothing more comes in.
+func (q *queue) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.openSpace()
+	q.mu.Unlock()
+	q.signal()
+}
+
+// abandon ends the queue and drops what is in it, which counts as lost. What the consumer holds
+// stays valid until it takes again.
+func (q *queue) abandon() {
+	q.mu.Lock()
+	lost := 0
+	for i := q.head; i < len(q.runs); i++ {
+		lost += q.runs[i].count
+	}
+	q.dropped.Add(uint64(lost))
+	q.discard()
+	q.closed = true
+	q.openSpace()
+	q.mu.Unlock()
+	q.signal()
+}
+
+// discard empties the queue, with the lock held.
+func (q *queue) discard() {
+	for ; q.head < len(q.runs); q.head++ {
+		r := &q.runs[q.head]
+		if r.status == nil {
+			q.msgs -= r.count
+			q.bytes -= r.charge
+			r.seg.release()
+		}
+		*r = run{}
+	}
+	q.runs, q.head = q.runs[:0], 0
+	q.dropTail()
+}
+
+func (q *queue) openSpace() {
+	if q.space != nil {
+		close(q.space)
+		q.space = nil
+	}
+}
+
+// depth returns how many messages and how many bytes of memory the queue holds.
+func (q *queue) depth() (messages, bytes int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.msgs, q.bytes
+}

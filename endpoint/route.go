@@ -1,0 +1,128 @@
+package endpoint
+
+import (
+	"github.com/zeekpeer/zeekpeer/topic"
+	"github.com/zeekpeer/zeekpeer/wire"
+)
+
+// routes says who is subscribed to what. It is immutable: a change makes a new one, and readers go
+// on with what they have until they look again.
+type routes struct {
+	subs  topic.Matcher[*Subscription]
+	peers topic.Matcher[*peer]
+	byID  map[wire.EndpointID]*peer
+}
+
+// A route is what routes says of one topic.
+type route struct {
+	targets []*queue        // of a message published here: peers, and subscriptions that want it
+	subs    []*Subscription // of a message received from a peer
+	peers   []*peer         // of a message forwarded
+	block   bool            // some target's policy is Block
+}
+
+// room returns how many messages may be published before a Block queue among the targets is full. If
+// there is no room it returns the limits of the full queue and a channel to wait on.
+func (r *route) room() (n int, limits QueueLimits, space <-chan struct{}) {
+	n = maxOpenRun
+	if !r.block {
+		return n, limits, nil
+	}
+	for _, q := range r.targets {
+		if q.limits.Policy != Block {
+			continue
+		}
+		free, space := q.roomFor()
+		if space != nil {
+			return 0, q.limits, space
+		}
+		n = min(n, free)
+	}
+	return n, limits, nil
+}
+
+// maxOpenRun is how many messages an open run takes at most, so that it is looked at now and then.
+const maxOpenRun = 4096
+
+func (r *route) anyIdle() bool {
+	for _, q := range r.targets {
+		if q.idle.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *route) push(run run) {
+	for _, q := range r.targets {
+		q.push(run)
+	}
+}
+
+// lookup works out the route of a topic.
+func (rs *routes) lookup(name []byte) *route {
+	r := &route{subs: rs.subs.Match(name, nil), peers: rs.peers.Match(name, nil)}
+	r.targets = make([]*queue, 0, len(r.peers))
+	for _, p := range r.peers {
+		r.targets = append(r.targets, p.queue)
+	}
+	for _, s := range r.subs {
+		if s.loopback {
+			r.targets = append(r.targets, s.queue)
+		}
+	}
+	for _, q := range r.targets {
+		r.block = r.block || q.limits.Policy == Block
+	}
+	return r
+}
+
+// maxCachedRoutes bounds a cache of routes; a node that uses more topics at a time works out some of
+// them again.
+const maxCachedRoutes = 4096
+
+// A routeCache remembers the routes of topics that were used lately. The next message very often has
+// the topic of the last.
+type routeCache struct {
+	snap  *routes
+	topic []byte
+	last  *route
+	known map[string]*route
+}
+
+// receive returns the route of a topic in a received frame.
+func (c *routeCache) receive(snap *routes, name []byte) *route {
+	if c.snap == snap && c.last != nil && string(c.topic) == string(name) {
+		return c.last
+	}
+	c.renew(snap)
+	r, ok := c.known[string(name)]
+	if !ok {
+		r = snap.lookup(name)
+		c.known[string(name)] = r
+	}
+	c.topic, c.last = append(c.topic[:0], name...), r
+	return r
+}
+
+// publish returns the route of a topic that is published to.
+func (c *routeCache) publish(snap *routes, name string) *route {
+	if c.snap == snap && c.last != nil && string(c.topic) == name {
+		return c.last
+	}
+	c.renew(snap)
+	r, ok := c.known[name]
+	if !ok {
+		r = snap.lookup([]byte(name))
+		c.known[name] = r
+	}
+	c.topic, c.last = append(c.topic[:0], name...), r
+	return r
+}
+
+func (c *routeCache) renew(snap *routes) {
+	if c.snap != snap || len(c.known) >= maxCachedRoutes {
+		c.snap, c.last = snap, nil
+		c.known = make(map[string]*route)
+	}
+}

@@ -1,0 +1,46 @@
+package endpoint
+
+import (
+	"encoding/binary"
+
+	"github.com/zeekpeer/zeekpeer/wire"
+)
+
+// A run is a batch of frames that stand side by side in a segment and go the same way, or one
+// status. Queues hold runs, not messages: that is what makes a message cost nanoseconds.
+type run struct {
+	seg    *segment
+	from   int
+	to     int
+	count  int // frames
+	charge int // bytes of memory that the queue counts for it
+	status *Status
+}
+
+func (r *run) bytes() []byte { return r.seg.mem[r.from:r.to:r.to] }
+
+// frameLen returns the length of the first frame in b, its header included. Runs hold whole frames
+// only.
+func frameLen(b []byte) int { return wire.FrameHeaderLen + int(binary.BigEndian.Uint32(b)) }
+
+// skip drops the first n frames of the run.
+func (r *run) skip(n int) {
+	b := r.bytes()
+	at := 0
+	for range n {
+		at += frameLen(b[at:])
+	}
+	r.from += at
+	r.count -= n
+}
+
+// keep drops all but the first n frames of the run.
+func (r *run) keep(n int) {
+	b := r.bytes()
+	at := 0
+	for range n {
+		at += frameLen(b[at:])
+	}
+	r.to = r.from + at
+	r.count = n
+}
