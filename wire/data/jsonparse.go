@@ -1,0 +1,522 @@
+package data
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+	"unsafe"
+)
+
+// ErrJSON says that a text is no value or message in Broker's JSON. A [SyntaxError] says where.
+var ErrJSON = errors.New("invalid JSON")
+
+// JSONDialect says how much a JSON parser takes.
+type JSONDialect uint8
+
+const (
+	// StrictJSON takes what Broker's newest server takes from clients.
+	StrictJSON JSONDialect = iota
+	// AnyJSON takes what any Broker since 2.3 writes, too: reals without a fraction, durations with a
+	// fraction.
+	AnyJSON
+)
+
+// ParseJSON parses a value, which must use up b.
+func ParseJSON(b []byte, dialect JSONDialect) (Value, error) {
+	p := jsonParser{b: b, any: dialect == AnyJSON}
+	v := p.value(0)
+	p.end()
+	if p.err != nil {
+		return Value{}, p.err
+	}
+	return v, nil
+}
+
+// ParseJSONMessage parses a data message and returns its topic and value. Members that are not part
+// of a data message are ignored.
+func ParseJSONMessage(b []byte, dialect JSONDialect) (topic string, v Value, err error) {
+	p := jsonParser{b: b, any: dialect == AnyJSON}
+	m := p.members(0)
+	p.end()
+	if p.err != nil {
+		return "", Value{}, p.err
+	}
+	if m.messageType != "data-message" {
+		return "", Value{}, fmt.Errorf(`%w: "type" is %q, want "data-message"`, ErrJSON, m.messageType)
+	}
+	if !m.hasTopic {
+		return "", Value{}, fmt.Errorf(`%w: no "topic"`, ErrJSON)
+	}
+	return m.topic, m.v, nil
+}
+
+// A jsonParser parses in one pass over the text. After the first error it is at the end.
+type jsonParser struct {
+	b   []byte
+	at  int
+	any bool
+	err error
+}
+
+func (p *jsonParser) fail(at int, format string, args ...any) {
+	if p.err == nil {
+		p.err = &SyntaxError{Offset: at, Err: fmt.Errorf("%w: %w", ErrJSON, fmt.Errorf(format, args...))}
+	}
+	p.at = len(p.b)
+}
+
+// next skips white space and returns the next byte, 0 at the end.
+func (p *jsonParser) next() byte {
+	for p.at < len(p.b) {
+		switch c := p.b[p.at]; c {
+		case ' ', '\t', '\n', '\r':
+			p.at++
+		default:
+			return c
+		}
+	}
+	return 0
+}
+
+func (p *jsonParser) expect(c byte) bool {
+	if p.next() != c {
+		p.fail(p.at, "want %q", c)
+		return false
+	}
+	p.at++
+	return true
+}
+
+func (p *jsonParser) end() {
+	if p.err == nil && p.next() != 0 {
+		p.fail(p.at, "text behind the value")
+	}
+}
+
+// jsonMembers is what an object of interest has.
+type jsonMembers struct {
+	messageType, topic string
+	hasTopic           bool
+	v                  Value
+}
+
+// value parses {"@data-type":T,"data":V}.
+func (p *jsonParser) value(depth int) Value { return p.members(depth).v }
+
+// members parses an object with "@data-type" and "data", in either order.
+func (p *jsonParser) members(depth int) (m jsonMembers) {
+	start := p.at
+	if !p.expect('{') {
+		return m
+	}
+	kind, hasKind, dataAt := Kind(0), false, -1
+	done := false
+	for first := true; p.err == nil; first = false {
+		if p.next() == '}' && first {
+			p.at++
+			break
+		}
+		at := p.at
+		key := p.text()
+		if !p.expect(':') {
+			return m
+		}
+		switch string(key) {
+		case "@data-type":
+			name := p.text()
+			i := slices.Index(kindNames[:], string(name))
+			if i < 0 || hasKind {
+				p.fail(at, `"@data-type" is %q`, name)
+				return m
+			}
+			kind, hasKind = Kind(i), true
+		case "data":
+			if dataAt >= 0 {
+				p.fail(at, `"data" twice`)
+				return m
+			}
+			p.next()
+			if dataAt = p.at; hasKind {
+				m.v, done = p.data(kind, depth), true
+			} else {
+				p.skip(0) // until its type is known
+			}
+		case "type":
+			m.messageType = p.optionalString()
+		case "topic":
+			m.hasTopic = p.next() == '"'
+			m.topic = p.optionalString()
+		default:
+			p.skip(0)
+		}
+		if p.next() == ',' {
+			p.at++
+			continue
+		}
+		p.expect('}')
+		break
+	}
+	switch {
+	case p.err != nil:
+	case !hasKind:
+		p.fail(start, `no "@data-type"`)
+	case dataAt < 0:
+		p.fail(start, `no "data"`)
+	case !done:
+		after := p.at
+		p.at = dataAt
+		m.v = p.data(kind, depth)
+		if p.err == nil {
+			p.at = after
+		}
+	}
+	return m
+}
+
+// optionalString parses a string, or skips anything else.
+func (p *jsonParser) optionalString() string {
+	if p.next() == '"' {
+		return p.str()
+	}
+	p.skip(0)
+	return ""
+}
+
+// data parses the data of a value of the given kind.
+func (p *jsonParser) data(kind Kind, depth int) Value {
+	p.next()
+	at := p.at
+	switch kind {
+	case KindNone:
+		p.skip(0) // {}, and whatever else clients write
+		return None()
+	case KindBool:
+		switch rest := p.b[p.at:]; {
+		case len(rest) >= 4 && string(rest[:4]) == "true":
+			p.at += 4
+			return Bool(true)
+		case len(rest) >= 5 && string(rest[:5]) == "false":
+			p.at += 5
+			return Bool(false)
+		}
+		p.fail(at, "want true or false")
+	case KindCount:
+		if n, err := strconv.ParseUint(p.number(), 10, 64); err == nil {
+			return Count(n)
+		}
+		p.fail(at, "want a count, 0 to 2^64-1")
+	case KindInt:
+		if n, err := strconv.ParseInt(p.number(), 10, 64); err == nil {
+			return Int(n)
+		}
+		p.fail(at, "want an integer, -2^63 to 2^63-1")
+	case KindReal:
+		return p.real(at)
+	case KindSet, KindVector, KindTable:
+		if depth >= MaxDepth {
+			p.fail(at, "%w", ErrDepth)
+			return Value{}
+		}
+		if kind == KindTable {
+			return p.table(depth + 1)
+		}
+		return p.elems(kind, depth+1)
+	case KindString:
+		return String(p.str())
+	case KindEnum:
+		return Enum(p.str())
+	default:
+		text := p.str()
+		if p.err != nil {
+			return Value{}
+		}
+		v, err := parseScalar(kind, text, p.any)
+		if err != nil {
+			p.fail(at, "%w", err)
+		}
+		return v
+	}
+	return Value{}
+}
+
+func (p *jsonParser) real(at int) Value {
+	if p.next() == '"' {
+		switch p.str() {
+		case "inf":
+			return Real(math.Inf(1))
+		case "-inf":
+			return Real(math.Inf(-1))
+		case "nan":
+			return Real(math.NaN())
+		}
+		p.fail(at, `want a real, "inf", "-inf" or "nan"`)
+		return Value{}
+	}
+	text := p.number()
+	f, err := strconv.ParseFloat(text, 64)
+	switch {
+	case err != nil:
+		p.fail(at, "want a real")
+	case !p.any && !strings.ContainsAny(text, ".eE"):
+		p.fail(at, "want a real, got %s, which is an integer; write %s.0", text, text)
+	}
+	return Real(f)
+}
+
+func (p *jsonParser) elems(kind Kind, depth int) Value {
+	at := p.at
+	var elems []Value
+	p.list(func() { elems = append(elems, p.value(depth)) })
+	if p.err != nil {
+		return Value{}
+	}
+	if kind == KindVector {
+		return Vector(elems...)
+	}
+	set := Set(elems...)
+	if set.Len() != len(elems) {
+		p.fail(at, "%w", ErrDuplicate)
+	}
+	return set
+}
+
+func (p *jsonParser) table(depth int) Value {
+	at := p.at
+	var entries []Entry
+	p.list(func() { entries = append(entries, p.entry(depth)) })
+	if p.err != nil {
+		return Value{}
+	}
+	table := Table(entries...)
+	if table.Len() != len(entries) {
+		p.fail(at, "%w", ErrDuplicate)
+	}
+	return table
+}
+
+// entry parses {"key":K,"value":V}.
+func (p *jsonParser) entry(depth int) (e Entry) {
+	start := p.at
+	if !p.expect('{') {
+		return e
+	}
+	hasKey, hasValue := false, false
+	for p.err == nil {
+		p.next()
+		at := p.at
+		key := p.text()
+		if !p.expect(':') {
+			return e
+		}
+		switch {
+		case string(key) == "key" && !hasKey:
+			e.Key, hasKey = p.value(depth), true
+		case string(key) == "value" && !hasValue:
+			e.Value, hasValue = p.value(depth), true
+		default:
+			p.fail(at, `want "key" and "value" once each, got %q`, key)
+		}
+		if p.next() == ',' {
+			p.at++
+			continue
+		}
+		p.expect('}')
+		break
+	}
+	if p.err == nil && (!hasKey || !hasValue) {
+		p.fail(start, `want "key" and "value"`)
+	}
+	return e
+}
+
+// list parses [...], calling elem for each element.
+func (p *jsonParser) list(elem func()) {
+	if !p.expect('[') {
+		return
+	}
+	if p.next() == ']' {
+		p.at++
+		return
+	}
+	for p.err == nil {
+		elem()
+		if p.next() == ',' {
+			p.at++
+			continue
+		}
+		p.expect(']')
+		return
+	}
+}
+
+// number returns the text of a number as JSON allows it, "" if there is none. It is valid as long as
+// the text that is parsed.
+func (p *jsonParser) number() string {
+	start := p.at
+	digits := func() bool {
+		from := p.at
+		for p.at < len(p.b) && p.b[p.at] >= '0' && p.b[p.at] <= '9' {
+			p.at++
+		}
+		return p.at > from
+	}
+	if p.at < len(p.b) && p.b[p.at] == '-' {
+		p.at++
+	}
+	from := p.at
+	if !digits() || p.b[from] == '0' && p.at > from+1 {
+		return ""
+	}
+	if p.at < len(p.b) && p.b[p.at] == '.' {
+		p.at++
+		if !digits() {
+			return ""
+		}
+	}
+	if p.at < len(p.b) && (p.b[p.at] == 'e' || p.b[p.at] == 'E') {
+		p.at++
+		if p.at < len(p.b) && (p.b[p.at] == '+' || p.b[p.at] == '-') {
+			p.at++
+		}
+		if !digits() {
+			return ""
+		}
+	}
+	return unsafe.String(&p.b[start], p.at-start)
+}
+
+// str parses a string. Bytes that are not UTF-8 stay as they are: Zeek's strings are bytes.
+func (p *jsonParser) str() string { return string(p.text()) }
+
+// text parses a string, which may share the memory of the text that is parsed.
+func (p *jsonParser) text() []byte {
+	if p.next() != '"' {
+		p.fail(p.at, "want a string")
+		return nil
+	}
+	p.at++
+	start := p.at
+	for i := start; i < len(p.b); i++ {
+		switch c := p.b[i]; {
+		case c == '"':
+			p.at = i + 1
+			return p.b[start:i:i]
+		case c == '\\':
+			return p.escaped(start, i)
+		case c < 0x20:
+			p.fail(i, "control character in a string")
+			return nil
+		}
+	}
+	p.fail(start-1, "string does not end")
+	return nil
+}
+
+// escaped parses the rest of a string from the first escape on.
+func (p *jsonParser) escaped(start, i int) []byte {
+	text := append([]byte(nil), p.b[start:i]...)
+	for i < len(p.b) {
+		c := p.b[i]
+		switch {
+		case c == '"':
+			p.at = i + 1
+			return text
+		case c < 0x20:
+			p.fail(i, "control character in a string")
+			return nil
+		case c != '\\':
+			text = append(text, c)
+			i++
+			continue
+		}
+		if i+1 >= len(p.b) {
+			break
+		}
+		if j := strings.IndexByte(`"\/bfnrt`, p.b[i+1]); j >= 0 {
+			text = append(text, "\"\\/\b\f\n\r\t"[j])
+			i += 2
+			continue
+		}
+		r, size := unicodeEscape(p.b[i:])
+		if size == 0 {
+			p.fail(i, "no such escape in a string")
+			return nil
+		}
+		text = utf8.AppendRune(text, r)
+		i += size
+	}
+	p.fail(start-1, "string does not end")
+	return nil
+}
+
+// unicodeEscape reads \uXXXX, or two of them that make one character.
+func unicodeEscape(b []byte) (r rune, size int) {
+	one := func(b []byte) (rune, bool) {
+		if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+			return 0, false
+		}
+		n, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+		return rune(n), err == nil
+	}
+	r, ok := one(b)
+	if !ok {
+		return 0, 0
+	}
+	if utf16.IsSurrogate(r) {
+		if low, ok := one(b[6:]); ok {
+			if both := utf16.DecodeRune(r, low); both != utf8.RuneError {
+				return both, 12
+			}
+		}
+		return utf8.RuneError, 6
+	}
+	return r, 6
+}
+
+// skip skips any JSON value.
+func (p *jsonParser) skip(depth int) {
+	if depth > 2*MaxDepth {
+		p.fail(p.at, "%w", ErrDepth)
+		return
+	}
+	switch c := p.next(); c {
+	case '"':
+		p.text()
+	case '[':
+		p.list(func() { p.skip(depth + 1) })
+	case '{':
+		p.at++
+		if p.next() == '}' {
+			p.at++
+			return
+		}
+		for p.err == nil {
+			p.text()
+			if !p.expect(':') {
+				return
+			}
+			p.skip(depth + 1)
+			if p.next() == ',' {
+				p.at++
+				continue
+			}
+			p.expect('}')
+			return
+		}
+	default:
+		for _, word := range []string{"true", "false", "null"} {
+			if strings.HasPrefix(string(p.b[p.at:min(p.at+5, len(p.b))]), word) {
+				p.at += len(word)
+				return
+			}
+		}
+		if at := p.at; p.number() == "" {
+			p.fail(at, "want a value")
+		}
+	}
+}
