@@ -382,6 +382,13 @@ func (q *queue) openSpace() {
 	}
 }
 
+// buffered tells whether there is something to take.
+func (q *queue) buffered() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.head < len(q.runs)
+}
+
 // depth returns how many messages and how many bytes of memory the queue holds.
 func (q *queue) depth() (messages, bytes int) {
 	q.mu.Lock()

@@ -42,6 +42,12 @@ func (s *Subscription) Stats() SubscriptionStats {
 	return SubscriptionStats{Received: s.received.Load(), Dropped: s.queue.dropped.Load(), Queued: messages, Bytes: size}
 }
 
+// Buffered tells whether another message can be had without waiting. It is for the reader, who may want
+// to flush what it writes before it waits.
+func (s *Subscription) Buffered() bool {
+	return len(s.rest) > 0 || len(s.runs) > 0 || s.queue.buffered()
+}
+
 // Messages returns the messages as they come. The loop ends when ctx does, when the subscription is
 // closed, or when its queue ran over and its policy is [Disconnect]; [Subscription.Err] tells which.
 // A message is valid until the next one is asked for.

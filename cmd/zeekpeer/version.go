@@ -1,0 +1,34 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zeekpeer/zeekpeer/wire"
+)
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "version",
+		Short:   "Print the version of this program and of the protocol",
+		Example: "  zeekpeer version",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			version, revision := "unknown", ""
+			if info, ok := debug.ReadBuildInfo(); ok {
+				version = info.Main.Version
+				for _, s := range info.Settings {
+					if s.Key == "vcs.revision" {
+						revision = " " + s.Value[:min(len(s.Value), 12)]
+					}
+				}
+			}
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "zeekpeer %s%s, Broker native protocol %d (Zeek 5.0 to 9.0), %s %s/%s\n",
+				version, revision, wire.ProtocolVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			return err
+		},
+	}
+}
