@@ -57,25 +57,6 @@ func connect(t testing.TB, from *endpoint.Endpoint, addr string) *endpoint.Peeri
 	return p
 }
 
-// published publishes until somebody is subscribed.
-func published(t testing.TB, e *endpoint.Endpoint, topic, name string, args ...data.Value) {
-	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		n, err := e.PublishEvent(t.Context(), topic, name, args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if n > 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("nobody subscribed to %s", topic)
-		}
-		time.Sleep(time.Millisecond)
-	}
-}
-
 func TestPublishSubscribe(t *testing.T) {
 	a, b := newEndpoint(t), newEndpoint(t)
 	sub, err := b.Subscribe([]string{"/test"})

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
@@ -44,7 +45,7 @@ var argKinds = map[string]func(string) (Value, error){
 	"enum":   func(s string) (Value, error) { return Enum(s), nil },
 	"none": func(s string) (Value, error) {
 		if s != "" {
-			return Value{}, fmt.Errorf("none holds nothing: write none:")
+			return Value{}, errors.New("none holds nothing: write \"none:\" alone")
 		}
 		return None(), nil
 	},
