@@ -69,45 +69,43 @@ func BenchmarkValidate(b *testing.B) {
 	})
 }
 
-// walk reads every leaf.
-func walk(r *data.Reader) (sum int) {
-	n := 0
-	switch r.Kind() {
-	case data.KindNone:
-		r.None()
-	case data.KindBool:
-		r.Bool()
-	case data.KindCount:
-		return int(r.Count())
-	case data.KindInt:
-		return int(r.Int())
-	case data.KindReal:
-		return int(r.Real())
-	case data.KindString:
-		return len(r.Bytes())
-	case data.KindEnum:
-		return len(r.Enum())
-	case data.KindAddr:
-		r.Addr()
-	case data.KindSubnet:
-		r.Subnet()
-	case data.KindPort:
-		r.Port()
-	case data.KindTime:
-		return int(r.Timestamp())
-	case data.KindTimespan:
-		return int(r.Timespan())
-	case data.KindSet:
-		n = r.Set()
-	case data.KindTable:
-		n = 2 * r.Table()
-	case data.KindVector:
-		n = r.Vector()
-	default:
-		r.Skip()
-	}
+// walk reads every leaf of the next n values.
+func walk(r *data.Reader, n int) (sum int) {
 	for range n {
-		sum += walk(r)
+		switch r.Kind() {
+		case data.KindNone:
+			r.None()
+		case data.KindBool:
+			r.Bool()
+		case data.KindCount:
+			sum += int(r.Count())
+		case data.KindInt:
+			sum += int(r.Int())
+		case data.KindReal:
+			sum += int(r.Real())
+		case data.KindString:
+			sum += len(r.Bytes())
+		case data.KindEnum:
+			sum += len(r.Enum())
+		case data.KindAddr:
+			r.Addr()
+		case data.KindSubnet:
+			r.Subnet()
+		case data.KindPort:
+			r.Port()
+		case data.KindTime:
+			sum += int(r.Timestamp())
+		case data.KindTimespan:
+			sum += int(r.Timespan())
+		case data.KindSet:
+			sum += walk(r, r.Set())
+		case data.KindTable:
+			sum += walk(r, 2*r.Table())
+		case data.KindVector:
+			sum += walk(r, r.Vector())
+		default:
+			return sum
+		}
 	}
 	return sum
 }
@@ -116,7 +114,7 @@ func BenchmarkWalk(b *testing.B) {
 	eachShape(b, func(b *testing.B, _ data.Value, encoded []byte) {
 		for b.Loop() {
 			r := data.NewReader(encoded)
-			walk(&r)
+			walk(&r, 1)
 			if err := r.Finish(); err != nil {
 				b.Fatal(err)
 			}

@@ -26,31 +26,40 @@ func ParseValue(b []byte) (v Value, rest []byte, err error) { return Decoder{}.P
 // [*SyntaxError]. The tree shares no memory with b; its strings share one copy of b, so whoever keeps
 // one string for long clones it.
 func (d Decoder) Decode(b []byte) (Value, error) {
-	v, rest, err := d.Parse(b)
-	if err == nil && len(rest) > 0 {
-		return Value{}, &SyntaxError{Offset: len(b) - len(rest), Err: ErrTrailing}
+	v, end, err := d.parseAt(b, 0)
+	if err == nil && end < len(b) {
+		return Value{}, &SyntaxError{Offset: end, Err: ErrTrailing}
 	}
 	return v, err
 }
 
 // Parse decodes the value at the beginning of b and returns what follows it.
+func (d Decoder) Parse(b []byte) (v Value, rest []byte, err error) {
+	v, end, err := d.parseAt(b, 0)
+	if err != nil {
+		return Value{}, nil, err
+	}
+	return v, b[end:], nil
+}
+
+// parseAt decodes the value at start and returns where it ends.
 //
 // It goes over b twice: first to check it and to count, so that the second time there is one piece of
 // memory for all values and one for all strings.
-func (d Decoder) Parse(b []byte) (v Value, rest []byte, err error) {
+func (d Decoder) parseAt(b []byte, start int) (v Value, end int, err error) {
 	s := scanner{lenient: d.Lenient}
-	end, err := s.elems(b, 0, 1, 0)
+	end, err = s.elems(b, start, 1, 0)
 	if err != nil {
-		return Value{}, nil, err
+		return Value{}, 0, err
 	}
 	limit := d.MaxValues
 	if limit == 0 {
 		limit = DefaultMaxValues
 	}
 	if s.values > limit {
-		return Value{}, nil, fmt.Errorf("%w: %d, at most %d accepted", ErrTooMany, s.values, limit)
+		return Value{}, 0, fmt.Errorf("%w: %d, at most %d accepted", ErrTooMany, s.values, limit)
 	}
-	t := builder{b: b[:end], lenient: d.Lenient}
+	t := builder{b: b[start:end], start: start, lenient: d.Lenient}
 	if s.text > 0 {
 		t.text = string(t.b)
 	}
@@ -59,14 +68,15 @@ func (d Decoder) Parse(b []byte) (v Value, rest []byte, err error) {
 	}
 	var root [1]Value
 	if _, err := t.elems(0, root[:]); err != nil {
-		return Value{}, nil, err
+		return Value{}, 0, err
 	}
-	return root[0], b[end:], nil
+	return root[0], end, nil
 }
 
 // A builder builds a tree from bytes that a scanner has been over.
 type builder struct {
 	b       []byte
+	start   int     // where b begins in what the caller decodes, for errors
 	text    string  // a copy of b
 	slab    []Value // what is left of the memory for values
 	lenient bool
@@ -136,13 +146,13 @@ func (t *builder) container(kind Kind, at int, v *Value) (int, error) {
 	switch kind {
 	case KindSet:
 		if elems, err = t.set(elems); err != nil {
-			return at, &SyntaxError{Offset: start, Err: err}
+			return at, &SyntaxError{Offset: t.start + start, Err: err}
 		}
 		*v = setOf(elems)
 	case KindTable:
 		entries, err := t.table(unsafe.Slice((*Entry)(unsafe.Pointer(unsafe.SliceData(elems))), n))
 		if err != nil {
-			return at, &SyntaxError{Offset: start, Err: err}
+			return at, &SyntaxError{Offset: t.start + start, Err: err}
 		}
 		*v = tableOf(entries)
 	default:

@@ -4,38 +4,38 @@ import (
 	"encoding/binary"
 	"net/netip"
 	"time"
+	"unsafe"
 )
 
 // AppendValue appends the encoding of v. Sets and tables come out sorted and without duplicates.
 // Whoever sends v to others checks its depth before, with [CheckDepth].
-func AppendValue(dst []byte, v Value) []byte {
-	switch v.kind {
-	case KindNone:
-		return append(dst, byte(KindNone))
-	case KindBool:
-		return append(dst, byte(KindBool), byte(v.num))
-	case KindCount, KindInt, KindTime, KindTimespan:
-		return appendNumber(dst, v.kind, v.num)
-	case KindReal:
-		return appendNumber(dst, KindReal, realToWire(v.num))
-	case KindString, KindEnum:
-		return append(appendHeader(dst, v.kind, uint32(v.num)), v.str()...)
-	case KindAddr:
-		return appendHalves(append(dst, byte(KindAddr)), v.num, v.low)
-	case KindSubnet:
-		return append(appendHalves(append(dst, byte(KindSubnet)), v.num, v.low), v.aux)
-	case KindPort:
-		return append(dst, byte(KindPort), byte(v.num>>8), byte(v.num), v.aux)
-	case KindSet, KindVector:
-		dst = appendHeader(dst, v.kind, uint32(v.num))
-		for _, e := range v.Elems() {
-			dst = AppendValue(dst, e)
+func AppendValue(dst []byte, v Value) []byte { return appendElems(dst, unsafe.Slice(&v, 1)) }
+
+// appendElems appends values one after the other. It does leaves in its loop and calls itself for
+// containers only: a call for each leaf would cost more than writing it does.
+func appendElems(dst []byte, elems []Value) []byte {
+	for i := range elems {
+		v := &elems[i]
+		switch v.kind {
+		case KindNone:
+			dst = append(dst, byte(KindNone))
+		case KindBool:
+			dst = append(dst, byte(KindBool), byte(v.num))
+		case KindCount, KindInt, KindTime, KindTimespan:
+			dst = appendNumber(dst, v.kind, v.num)
+		case KindReal:
+			dst = appendNumber(dst, KindReal, realToWire(v.num))
+		case KindString, KindEnum:
+			dst = appendText(dst, v.kind, v.str())
+		case KindAddr:
+			dst = appendHalves(append(dst, byte(KindAddr)), v.num, v.low)
+		case KindSubnet:
+			dst = append(appendHalves(append(dst, byte(KindSubnet)), v.num, v.low), v.aux)
+		case KindPort:
+			dst = append(dst, byte(KindPort), byte(v.num>>8), byte(v.num), v.aux)
+		default:
+			dst = appendElems(appendHeader(dst, v.kind, uint32(v.num)), v.slots())
 		}
-		return dst
-	}
-	dst = appendHeader(dst, KindTable, uint32(v.num))
-	for _, e := range v.Entries() {
-		dst = AppendValue(AppendValue(dst, e.Key), e.Value)
 	}
 	return dst
 }
@@ -97,12 +97,12 @@ func AppendTimespan(dst []byte, d time.Duration) []byte {
 
 // AppendString appends a string.
 func AppendString[S ~string | ~[]byte](dst []byte, s S) []byte {
-	return append(appendHeader(dst, KindString, uint32(len(s))), s...)
+	return appendText(dst, KindString, s)
 }
 
 // AppendEnum appends an enum value.
 func AppendEnum[S ~string | ~[]byte](dst []byte, name S) []byte {
-	return append(appendHeader(dst, KindEnum, uint32(len(name))), name...)
+	return appendText(dst, KindEnum, name)
 }
 
 // AppendAddr appends an address.
@@ -128,6 +128,19 @@ func appendNumber(dst []byte, k Kind, n uint64) []byte {
 
 func appendHalves(dst []byte, high, low uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, high), low)
+}
+
+// appendText appends a string or enum value. Most are short and find room in dst, which is then
+// looked at once and not for the header and the bytes apart.
+func appendText[S ~string | ~[]byte](dst []byte, k Kind, s S) []byte {
+	at, end := len(dst), len(dst)+2+len(s)
+	if len(s) < 0x80 && end <= cap(dst) {
+		dst = dst[:end]
+		dst[at], dst[at+1] = byte(k), byte(len(s))
+		copy(dst[at+2:], s)
+		return dst
+	}
+	return append(appendHeader(dst, k, uint32(len(s))), s...)
 }
 
 // appendHeader appends a tag and a length.

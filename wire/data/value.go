@@ -268,3 +268,13 @@ func (v Value) Len() int {
 
 // str returns the bytes of a string or enum value.
 func (v Value) str() string { return unsafe.String((*byte)(v.ptr), int(v.num)) }
+
+// slots returns the values that a container holds: its elements, or the keys and values of its
+// entries by turns, as they follow one another on the wire.
+func (v *Value) slots() []Value {
+	n := int(v.num)
+	if v.kind == KindTable {
+		n *= 2
+	}
+	return unsafe.Slice((*Value)(v.ptr), n)
+}

@@ -120,15 +120,23 @@ type EventView struct {
 	NumArgs int
 }
 
+// What the events that Zeek sends begin with: without metadata, and with.
+const (
+	eventHead = "\x0e\x03\x02\x00\x00\x00\x00\x00\x00\x00\x01\x02\x00\x00\x00\x00\x00\x00\x00\x01\x0e"
+	bareEvent = eventHead + "\x02"
+	metaEvent = eventHead + "\x03"
+)
+
 // ParseEventView reads the beginning of an event. The arguments are checked as they are read, or all
 // at once with [EventView.Verify].
 func ParseEventView(payload []byte) (v EventView, err error) {
 	r := data.NewReader(payload)
-	n, _ := open(&r, TypeEvent)
-	if !fewer(&r, TypeEvent, n, 2) {
-		v.Name = r.Bytes()
-		v.NumArgs = r.Vector()
+	if !r.Literal(bareEvent) && !r.Literal(metaEvent) {
+		n, _ := open(&r, TypeEvent)
+		fewer(&r, TypeEvent, n, 2)
 	}
+	v.Name = r.Bytes()
+	v.NumArgs = r.Vector()
 	if err := r.Err(); err != nil {
 		return EventView{}, fmt.Errorf("event: %w", err)
 	}
