@@ -39,7 +39,7 @@ func (e *Endpoint) connect(ctx context.Context, conn net.Conn, role handshake.Ro
 	var version uint64 // of the filter as the peer was told
 	m := handshake.New(role, e.id, func() []string {
 		version = e.filterVersion.Load()
-		return e.filter()
+		return handshakeFilter(e.filter(), &version)
 	})
 	claimed, err := e.shake(ctx, m, in, conn)
 	if err == nil {
@@ -59,6 +59,20 @@ func (e *Endpoint) connect(ctx context.Context, conn net.Conn, role handshake.Ro
 		return outcome{redundant: true, slot: s}
 	}
 	return outcome{err: &PeerError{Addr: addr, ID: m.Remote(), Op: "handshake", Err: explain(ctx, err, in, role)}}
+}
+
+// handshakeFilter returns as much of a filter as fits a frame of the handshake. If that is not all of
+// it, version becomes that of no filter, so that the rest follows as a routing update.
+func handshakeFilter(filter []string, version *uint64) []string {
+	const overhead = 6 // the type and the count
+	size := overhead
+	for i, name := range filter {
+		if size += len(name) + 3; size > maxHandshakeFrame {
+			*version = ^uint64(0)
+			return filter[:i]
+		}
+	}
+	return filter
 }
 
 // shake drives the machine until it is done. It returns the slot that it claimed, even with an error.

@@ -9,9 +9,11 @@ import (
 	"github.com/zeekpeer/zeekpeer/wire"
 )
 
-// maxPongBytes is how much of pongs may wait for a peer that does not read. One pong always may,
-// however large, since pings may be.
-const maxPongBytes = 64 << 10
+// How much of pongs may wait for a peer that does not read: many small ones, or one large.
+const (
+	maxPongBytes = 64 << 10
+	maxPong      = 1 << 20
+)
 
 // A controlLane holds what is sent to a peer before its data, and never dropped for it: the newest
 // filter, pings and pongs.
@@ -52,7 +54,7 @@ func (l *controlLane) request(frame []byte) {
 func (l *controlLane) pong(sender, receiver wire.EndpointID, payload []byte) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.pongs) > 0 && len(l.pongs)+len(payload) > maxPongBytes {
+	if len(l.pongs) > 0 && len(l.pongs)+len(payload) > maxPongBytes || len(payload) > maxPong {
 		return false
 	}
 	l.pongs = wire.AppendPong(l.pongs, sender, receiver, payload)

@@ -14,14 +14,15 @@ const (
 	DropTTL                              // to be forwarded, and its TTL used up
 	DropNotForUs                         // addressed to another node, and forwarding off or that node not a peer
 	DropNoSubscriber                     // nobody here is subscribed to the topic
-	DropPongFlood                        // a pong not sent, since the peer asks for more than it reads
+	DropPongFlood                        // a pong not sent: the peer asks for more than it reads, or for more than 1 MiB
 	DropSubscriberFull                   // the queue of a subscription of this process was full
+	DropPeeringEnded                     // still queued when the peering ended
 	numDropReasons     = iota
 )
 
 var dropNames = [...]string{
 	"queue full", "forged sender", "malformed", "invalid payload", "ttl used up", "not for us",
-	"no subscriber", "pong flood", "subscriber full",
+	"no subscriber", "pong flood", "subscriber full", "peering ended",
 }
 
 // String returns the reason in words.

@@ -141,11 +141,12 @@ func (e *Endpoint) removePeer(p *peer) {
 	e.routes.Store(&routes{subs: old.subs, peers: old.peers.RemoveAll(*p.filter.Load(), p), byID: without(old.byID, p)})
 	watchers := e.watchers
 	e.mu.Unlock()
-	s := &Status{Code: PeerLost, Peer: p.id, Addr: p.addr, Dialed: p.dialed, Err: p.cause}
+	last := p.info()
+	s := &Status{Code: PeerLost, Peer: p.id, Addr: p.addr, Dialed: p.dialed, Last: &last, Err: p.cause}
 	if p.removed {
 		s.Code, s.Err = PeerRemoved, nil
 	}
-	e.log.Info(s.Code.String(), "peer", p.id, "addr", p.addr, "err", p.cause)
+	e.log.Info(s.Code.String(), "peer", p.id, "addr", p.addr, "err", p.cause, "undelivered", last.Dropped[DropPeeringEnded])
 	tell(watchers, s)
 }
 

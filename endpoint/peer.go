@@ -77,7 +77,7 @@ func (p *peer) end(cause error, removed bool) {
 		p.cause, p.removed = cause, removed
 		close(p.stopped)
 		p.conn.Close()
-		p.queue.abandon()
+		p.drop(DropPeeringEnded, p.queue.abandon())
 	})
 }
 
@@ -125,8 +125,12 @@ func (p *peer) ping() {
 	p.queue.signal()
 }
 
-// answers pings the peer and tells whether it says anything until the deadline.
+// answers pings the peer and tells whether it says anything until the deadline. A peer that is not
+// read from, since a subscriber asked for that, cannot be told from one that is gone: it stays.
 func (p *peer) answers(ctx context.Context) bool {
+	if p.paused.Load() {
+		return true
+	}
 	before := p.lastRead.Load()
 	p.ping()
 	tick := time.NewTicker(probeStep)

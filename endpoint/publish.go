@@ -76,9 +76,11 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 	frame := wire.AppendEnvelope(nil, wire.Envelope{
 		Sender: e.id, Receiver: peer, Type: wire.TypeData, TTL: wire.DefaultTTL, Topic: []byte(topic), Payload: payload,
 	})
+	push := p.queue.push
 	for p.queue.limits.Policy == Block {
 		_, space := p.queue.roomFor()
 		if space == nil {
+			push = p.queue.pushExpected
 			break
 		}
 		if err := waitForSpace(ctx, space, p.queue.limits); err != nil {
@@ -87,9 +89,8 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 	}
 	e.outbox.flush() // what was published before goes first
 	seg := adopt(frame)
-	n := p.queue.push(run{seg: seg, to: len(frame), count: 1})
-	seg.release()
-	return n > 0, nil
+	defer seg.release()
+	return push(run{seg: seg, to: len(frame), count: 1}) > 0, nil
 }
 
 // begin finds the receivers of topic. If there are none, or with an error, buf is nil; otherwise the

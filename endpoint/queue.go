@@ -31,6 +31,7 @@ type queue struct {
 	tail       *segment // the queue's own segment, into which short runs are copied
 	msgs       int      // frames in runs and in taken
 	bytes      int      // charged for runs and for taken
+	statuses   int      // in runs
 	taken      []run    // what the consumer works on
 	closed     bool
 	overflowed bool          // closed by the policy Disconnect
@@ -43,17 +44,22 @@ func newQueue(limits QueueLimits) *queue {
 	return q
 }
 
-// push queues as much of r as the limits allow and returns how many frames that is. It does not
-// wait: for a Block queue the caller looks at room first, and what still does not fit is dropped.
-// The caller keeps its reference to the segment.
-func (q *queue) push(r run) (queued int) {
+// push queues as much of r as the policy allows and returns how many frames that is. It does not
+// wait: what a Block queue has no room for is dropped. The caller keeps its reference to the segment.
+func (q *queue) push(r run) (queued int) { return q.add(r, false) }
+
+// pushExpected queues r for a caller who saw that there is room, with roomFor. Of several who saw
+// the same room each is let in: the bounds are exceeded by a run, and nothing is lost.
+func (q *queue) pushExpected(r run) (queued int) { return q.add(r, true) }
+
+func (q *queue) add(r run, expected bool) (queued int) {
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
 		return 0
 	}
 	overflow := false
-	if over := q.msgs + r.count - q.limits.Messages; over > 0 || q.bytes+q.cost(&r) > q.limits.Bytes {
+	if !expected && (q.msgs+r.count > q.limits.Messages || q.bytes+q.cost(&r) > q.limits.Bytes) {
 		overflow = q.makeRoom(&r)
 	}
 	if r.count > 0 {
@@ -79,8 +85,10 @@ func (q *queue) makeRoom(r *run) (overflow bool) {
 			r.skip(lost)
 			q.dropped.Add(uint64(lost))
 		}
-		for q.head < len(q.runs) && (q.msgs+r.count > q.limits.Messages || q.bytes+q.cost(r) > q.limits.Bytes) {
-			q.dropHead(q.msgs + r.count - q.limits.Messages)
+		for q.msgs+r.count > q.limits.Messages || q.bytes+q.cost(r) > q.limits.Bytes {
+			if !q.dropFirst(q.msgs + r.count - q.limits.Messages) {
+				break
+			}
 		}
 		// What the consumer holds cannot be dropped any more. If that alone fills the queue, the
 		// newest has to go.
@@ -89,10 +97,9 @@ func (q *queue) makeRoom(r *run) (overflow bool) {
 			r.skip(r.count - max(fit, 0))
 		}
 	case Disconnect:
-		q.dropped.Add(uint64(r.count + q.msgs))
+		q.dropped.Add(uint64(r.count))
 		r.count = 0
-		q.discard()
-		q.closed, q.overflowed = true, true
+		q.overflow()
 		return true
 	default:
 		fit := max(q.limits.Messages-q.msgs, 0)
@@ -107,44 +114,36 @@ func (q *queue) makeRoom(r *run) (overflow bool) {
 	return false
 }
 
-// dropHead drops n messages at the head, or the whole first run if n is not positive.
-func (q *queue) dropHead(n int) {
-	first := &q.runs[q.head]
-	if first.status != nil {
-		// A status is never dropped: what stands behind it goes first.
-		if !q.dropBehindStatus() {
-			// Nothing but statuses: they are few and small.
-			q.head = len(q.runs)
-		}
-		return
+// dropFirst drops the first n messages that wait, or all of the first run if n is not positive. It
+// reports false if there are only statuses, which are never dropped for messages.
+func (q *queue) dropFirst(n int) bool {
+	i := q.head
+	for i < len(q.runs) && q.runs[i].status != nil {
+		i++
 	}
+	if i == len(q.runs) {
+		return false
+	}
+	first := &q.runs[i]
 	if n > 0 && n < first.count {
 		first.skip(n)
-		q.msgs -= n
-		q.dropped.Add(uint64(n))
-		return
+		q.lose(n)
+		return true
 	}
-	q.msgs -= first.count
-	q.dropped.Add(uint64(first.count))
-	q.uncharge(q.head)
+	q.lose(first.count)
+	q.uncharge(i)
 	first.seg.release()
-	*first = run{}
+	// The statuses before it, few as they are, move up.
+	copy(q.runs[q.head+1:i+1], q.runs[q.head:i])
+	q.runs[q.head] = run{}
 	q.head++
+	return true
 }
 
-// dropBehindStatus drops the first run that is no status.
-func (q *queue) dropBehindStatus() bool {
-	for i := q.head; i < len(q.runs); i++ {
-		if r := &q.runs[i]; r.status == nil {
-			q.msgs -= r.count
-			q.dropped.Add(uint64(r.count))
-			q.uncharge(i)
-			r.seg.release()
-			q.runs = append(q.runs[:i], q.runs[i+1:]...)
-			return true
-		}
-	}
-	return false
+// lose counts n queued messages as dropped.
+func (q *queue) lose(n int) {
+	q.msgs -= n
+	q.dropped.Add(uint64(n))
 }
 
 // uncharge gives back the memory of run i, unless the run behind it stands in the same segment: then
@@ -218,17 +217,33 @@ func (q *queue) dropTail() {
 	}
 }
 
-// pushStatus queues a status behind what is there. It always fits.
+// How many statuses may wait. Of those that tell of a failed attempt, which strangers can bring about
+// as often as they like, the newest are dropped. Those that tell who is a peer must not be missed: a
+// reader that falls so far behind is told that it did, by the end of its subscription.
+const (
+	maxAttemptStatuses = 1024
+	maxPeerStatuses    = 65536
+)
+
+// pushStatus queues a status behind what is there, in spite of the limits for messages.
 func (q *queue) pushStatus(s *Status) {
 	q.mu.Lock()
-	if q.closed {
+	attempt := s.Code == PeerUnavailable || s.Code == PeerInvalid
+	switch {
+	case q.closed || attempt && q.statuses >= maxAttemptStatuses:
 		q.mu.Unlock()
+		return
+	case q.statuses >= maxPeerStatuses:
+		q.overflow()
+		q.mu.Unlock()
+		q.signal()
 		return
 	}
 	if q.head == len(q.runs) {
 		q.runs, q.head = q.runs[:0], 0
 	}
 	q.runs = append(q.runs, run{status: s})
+	q.statuses++
 	wake := q.rouse()
 	q.mu.Unlock()
 	if wake {
@@ -262,6 +277,9 @@ func (q *queue) take() (runs []run, ok bool) {
 		q.runs[q.head] = run{}
 		q.head++
 		size += r.to - r.from
+		if r.status != nil {
+			q.statuses--
+		}
 		q.taken = append(q.taken, r)
 	}
 	if q.head == len(q.runs) {
@@ -271,9 +289,8 @@ func (q *queue) take() (runs []run, ok bool) {
 	idle := len(q.taken) == 0
 	q.idle.Store(idle)
 	runs, ok = q.taken, !idle || !q.closed
-	if q.space != nil && q.hasRoom() {
-		close(q.space)
-		q.space = nil
+	if q.hasRoom() {
+		q.openSpace()
 	}
 	q.mu.Unlock()
 	return runs, ok
@@ -344,37 +361,43 @@ func (q *queue) close() {
 	q.signal()
 }
 
-// abandon ends the queue and drops what is in it, which counts as lost. What the consumer holds
-// stays valid until it takes again.
-func (q *queue) abandon() {
+// abandon ends the queue, drops what waits in it and returns how many messages that were. What the
+// consumer holds stays valid until it takes again.
+func (q *queue) abandon() (lost int) {
 	q.mu.Lock()
-	lost := 0
-	for i := q.head; i < len(q.runs); i++ {
-		lost += q.runs[i].count
-	}
-	q.dropped.Add(uint64(lost))
-	q.discard()
+	lost = q.discard()
 	q.closed = true
 	q.openSpace()
 	q.mu.Unlock()
 	q.signal()
+	return lost
 }
 
-// discard empties the queue, with the lock held.
-func (q *queue) discard() {
+// overflow ends a queue that ran over, with the lock held.
+func (q *queue) overflow() {
+	q.dropped.Add(uint64(q.discard()))
+	q.closed, q.overflowed = true, true
+	q.openSpace()
+}
+
+// discard empties the queue, with the lock held, and returns how many messages waited in it.
+func (q *queue) discard() (lost int) {
 	for ; q.head < len(q.runs); q.head++ {
 		r := &q.runs[q.head]
 		if r.status == nil {
+			lost += r.count
 			q.msgs -= r.count
 			q.bytes -= r.charge
 			r.seg.release()
 		}
 		*r = run{}
 	}
-	q.runs, q.head = q.runs[:0], 0
+	q.runs, q.head, q.statuses = q.runs[:0], 0, 0
 	q.dropTail()
+	return lost
 }
 
+// openSpace wakes all who wait for room, with the lock held.
 func (q *queue) openSpace() {
 	if q.space != nil {
 		close(q.space)

@@ -131,7 +131,7 @@ func (d *dispatcher) hand(q *queue) {
 		} else {
 			r.count = 0
 		}
-		q.push(part)
+		q.pushExpected(part)
 	}
 }
 

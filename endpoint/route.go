@@ -53,9 +53,14 @@ func (r *route) anyIdle() bool {
 	return false
 }
 
+// push queues a run for all targets. For those whose policy is Block, room has said that it fits.
 func (r *route) push(run run) {
 	for _, q := range r.targets {
-		q.push(run)
+		if q.limits.Policy == Block {
+			q.pushExpected(run)
+		} else {
+			q.push(run)
+		}
 	}
 }
 

@@ -39,6 +39,7 @@ type Status struct {
 	Addr   string          // the peer's address, as dialed or as seen
 	Dialed bool            // this node dialed
 	Filter []string        // with PeerAdded: what the peer is subscribed to
+	Last   *PeerInfo       // with PeerRemoved and PeerLost: what was known of it at the end
 	Err    error           // why, for all codes but PeerAdded and PeerRemoved
 }
 
