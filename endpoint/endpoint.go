@@ -95,7 +95,7 @@ func (e *Endpoint) Close(ctx context.Context) error {
 		l.Close()
 	}
 	e.announce.stop()
-	e.outbox.flush()
+	e.outbox.flushAll()
 	var leaving sync.WaitGroup
 	for _, p := range e.registry.peers() {
 		leaving.Go(func() { p.leave(ctx) })

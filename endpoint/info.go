@@ -80,7 +80,7 @@ func (e *Endpoint) Unpeer(ctx context.Context, id wire.EndpointID) bool {
 	if p == nil {
 		return false
 	}
-	e.outbox.flush()
+	e.outbox.flush(p.queue)
 	p.leave(ctx)
 	return true
 }

@@ -10,21 +10,30 @@ import (
 	"github.com/zeekpeer/zeekpeer/wire"
 )
 
-// An outbox is where messages of this node are encoded, once, whoever receives them. They stand side
-// by side in a segment that all queues share. Adjacent messages with the same receivers form a run;
-// the last run stays open, so that a message for busy receivers costs no more than its bytes. It is
-// sealed, that is pushed to the queues, when a message with other receivers comes, when the segment
-// is full, and when one of its receivers has nothing else to do.
+// An outbox is where messages of this node are encoded, once, whoever receives them. Messages of one
+// route, that is with the same receivers, stand side by side in a segment that all their queues
+// share: an open run, so that a message for busy receivers costs no more than its bytes. A run is
+// sealed, that is pushed to the queues, when one of its receivers has nothing else to do or is about
+// to get a message of another route, and when the segment is full.
 type outbox struct {
 	mu      sync.Mutex
-	seg     *segment
-	from    int    // where the open run begins
-	count   int    // messages in the open run
-	open    *route // its receivers
-	room    int    // how many messages it may still take before somebody's queue is full
-	largest int    // the largest recent message, to begin a new segment before one that will not fit
+	open    []*route // those with an open run
+	last    *route   // of the last message, if its run is open
+	largest int      // the largest recent message, to begin a new segment before one that will not fit
 	cache   routeCache
 }
+
+// An openRun is the end of a route at which messages are appended.
+type openRun struct {
+	seg   *segment // nil if none is open
+	from  int      // where the run begins
+	count int      // messages in it
+	room  int      // how many it may still take before somebody's queue is full
+	index int      // in outbox.open
+}
+
+// maxOpenRuns bounds how many runs are open at a time, each in a segment of its own.
+const maxOpenRuns = 256
 
 // begin finds the receivers of topic and makes sure that they have room, waiting where a queue's
 // policy says so. If there are any, it returns with the lock held and the buffer to append the
@@ -37,101 +46,146 @@ func (o *outbox) begin(ctx context.Context, snap *atomic.Pointer[routes], topic 
 			o.mu.Unlock()
 			return nil, r, nil
 		}
-		if r != o.open || o.room <= 0 {
-			o.seal()
+		if r != o.last {
+			o.turnTo(r)
+		}
+		if r.run.room <= 0 {
 			var space <-chan struct{}
 			var limits QueueLimits
-			if o.room, limits, space = r.room(); space != nil {
+			if r.run.room, limits, space = r.room(); space != nil {
+				o.seal(r)
 				o.mu.Unlock()
 				if err := waitForSpace(ctx, space, limits); err != nil {
 					return nil, r, err
 				}
 				continue
 			}
-			o.open = r
 		}
-		if o.seg == nil || o.seg.room() < o.largest+o.largest/2+minRoom {
-			o.seal()
-			o.open = r
-			if o.seg != nil {
-				o.seg.release()
-			}
-			o.seg = newSegment(segmentSize)
-			o.from = 0
+		if r.run.seg == nil {
+			o.start(r)
+		} else if r.run.seg.room() < o.largest+o.largest/2+minRoom {
+			room := r.run.room
+			o.seal(r)
+			o.start(r)
+			r.run.room = room
 		}
-		return o.seg.filled(), r, nil
+		o.last = r
+		return r.run.seg.filled(), r, nil
 	}
 }
 
 // minRoom is what must be free in a segment for a message of unknown size to be tried in it.
 const minRoom = 512
 
+// turnTo seals the runs that have receivers in common with r, whose turn it is now.
+func (o *outbox) turnTo(r *route) {
+	for _, q := range r.targets {
+		if q.open != r {
+			o.sealFor(q)
+			q.open = r
+		}
+	}
+}
+
+// start opens the run of a route.
+func (o *outbox) start(r *route) {
+	if len(o.open) >= maxOpenRuns {
+		o.seal(o.open[0])
+	}
+	for _, q := range r.targets {
+		q.open = r
+	}
+	r.run.seg, r.run.from, r.run.index = newSegment(segmentSize), 0, len(o.open)
+	o.open = append(o.open, r)
+}
+
 // commit takes the buffer that begin returned with a message appended, and unlocks.
-func (o *outbox) commit(buf []byte) {
-	start := o.seg.used
-	size := len(buf) - start
+func (o *outbox) commit(buf []byte, r *route) {
+	seg := r.run.seg
+	size := len(buf) - seg.used
 	o.largest = min(max(size, o.largest-o.largest/64), segmentSize/8)
-	o.room--
-	if cap(buf) != len(o.seg.mem) {
-		o.commitOutgrown(buf[start:])
+	r.run.room--
+	if cap(buf) != len(seg.mem) {
+		// It did not fit and stands elsewhere now.
+		message := buf[seg.used:]
+		o.seal(r)
+		own := newSegment(len(message))
+		own.used = copy(own.mem[:len(message)], message)
+		r.push(run{seg: own, to: len(message), count: 1})
+		own.release()
 	} else {
-		o.seg.used = len(buf)
-		o.count++
-		if o.open.anyIdle() {
-			o.seal()
+		seg.used = len(buf)
+		r.run.count++
+		if r.anyIdle() {
+			o.seal(r)
 		}
 	}
 	o.mu.Unlock()
 }
 
-// commitOutgrown sends a message that did not fit the segment and stands elsewhere now.
-func (o *outbox) commitOutgrown(message []byte) {
-	r := o.open
-	o.seal()
-	seg := newSegment(len(message))
-	seg.used = copy(seg.mem, message)
-	r.push(run{seg: seg, to: len(message), count: 1})
-	seg.release()
-	o.open = nil
-}
-
-// seal pushes the open run to its receivers, with the lock held.
-func (o *outbox) seal() {
-	if o.count > 0 {
-		o.open.push(run{seg: o.seg, from: o.from, to: o.seg.used, count: o.count})
-		o.from, o.count = o.seg.used, 0
+// seal pushes the open run of a route to its receivers, with the lock held.
+func (o *outbox) seal(r *route) {
+	open := &r.run
+	if open.seg == nil {
+		return
 	}
-	o.open = nil
+	if open.count > 0 {
+		r.push(run{seg: open.seg, from: open.from, to: open.seg.used, count: open.count})
+	}
+	open.seg.release()
+	last := len(o.open) - 1
+	o.open[open.index] = o.open[last]
+	o.open[open.index].run.index = open.index
+	o.open[last] = nil
+	o.open = o.open[:last]
+	r.run = openRun{}
+	if o.last == r {
+		o.last = nil
+	}
+	for _, q := range r.targets {
+		if q.open == r {
+			q.open = nil
+		}
+	}
 }
 
-// flush seals the open run for a receiver that has nothing else to do.
-func (o *outbox) flush() {
+// sealFor seals the run in which messages for q wait, if any, with the lock held.
+func (o *outbox) sealFor(q *queue) {
+	if q.open != nil {
+		o.seal(q.open)
+	}
+}
+
+// flush seals the run in which messages for q wait, since q has nothing else to do.
+func (o *outbox) flush(q *queue) {
 	o.mu.Lock()
-	o.seal()
+	o.sealFor(q)
 	o.mu.Unlock()
 }
 
-// forward sends on a frame of another node, to whoever is subscribed but the peer it came from. The
-// caller has validated it. The sender becomes this node, the TTL is the one given.
+// flushAll seals all runs.
+func (o *outbox) flushAll() {
+	o.mu.Lock()
+	for len(o.open) > 0 {
+		o.seal(o.open[0])
+	}
+	o.mu.Unlock()
+}
+
+// forward sends on a frame of another node to targets. The caller has validated it. The sender becomes
+// this node, the TTL is the one given.
 func (o *outbox) forward(targets []*queue, self wire.EndpointID, frame []byte, ttl uint16) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.seal()
-	if o.seg == nil || o.seg.room() < len(frame) {
-		if o.seg != nil {
-			o.seg.release()
-		}
-		o.seg, o.from = newSegment(max(segmentSize, len(frame))), 0
-	}
-	start := o.seg.used
-	o.seg.used += copy(o.seg.mem[start:], frame)
-	body := o.seg.mem[start+wire.FrameHeaderLen : o.seg.used]
+	seg := newSegment(len(frame))
+	defer seg.release()
+	seg.used = copy(seg.mem, frame)
+	body := seg.mem[wire.FrameHeaderLen:seg.used]
 	copy(body, self[:])
 	body[wire.TTLOffset], body[wire.TTLOffset+1] = byte(ttl>>8), byte(ttl)
-	r := run{seg: o.seg, from: start, to: o.seg.used, count: 1}
-	o.from = o.seg.used
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for _, q := range targets {
-		q.push(r)
+		o.sealFor(q)
+		q.push(run{seg: seg, to: seg.used, count: 1})
 	}
 }
 

@@ -87,7 +87,7 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 			return false, err
 		}
 	}
-	e.outbox.flush() // what was published before goes first
+	e.outbox.flush(p.queue) // what was published before goes first
 	seg := adopt(frame)
 	defer seg.release()
 	return push(run{seg: seg, to: len(frame), count: 1}) > 0, nil
@@ -103,6 +103,6 @@ func (e *Endpoint) begin(ctx context.Context, topic string) (buf []byte, r *rout
 }
 
 func (e *Endpoint) commit(buf []byte, r *route) int {
-	e.outbox.commit(buf)
+	e.outbox.commit(buf, r)
 	return len(r.targets)
 }

@@ -22,6 +22,7 @@ type queue struct {
 	// onOverflow is called, without the lock, when a Disconnect queue runs over.
 	onOverflow func()
 
+	open *route        // whose open run holds messages for this queue; the lock of the outbox guards it
 	wake chan struct{} // holds a token when the consumer is to look
 	idle atomic.Bool   // the consumer waits; written with the lock held
 

@@ -19,6 +19,7 @@ type route struct {
 	subs    []*Subscription // of a message received from a peer
 	peers   []*peer         // of a message forwarded
 	block   bool            // some target's policy is Block
+	run     openRun         // of the outbox, whose lock guards it
 }
 
 // room returns how many messages may be published before a Block queue among the targets is full. If

@@ -93,7 +93,7 @@ func (s *Subscription) events(ctx context.Context) iter.Seq[Event] {
 				return
 			}
 			if s.loopback {
-				s.ep.outbox.flush()
+				s.ep.outbox.flush(s.queue)
 			}
 			select {
 			case <-s.queue.wake:

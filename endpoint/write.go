@@ -13,7 +13,7 @@ func (p *peer) write() error {
 			if !ok {
 				return nil
 			}
-			p.ep.outbox.flush()
+			p.ep.outbox.flush(p.queue)
 			select {
 			case <-p.queue.wake:
 			case <-p.stopped:
