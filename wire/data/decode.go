@@ -150,6 +150,10 @@ func (t *builder) container(kind Kind, at int, v *Value) (int, error) {
 		}
 		*v = setOf(elems)
 	case KindTable:
+		if n == 0 {
+			*v = tableOf(nil) // no room of an Entry need be left where elems points
+			return at, nil
+		}
 		entries, err := t.table(unsafe.Slice((*Entry)(unsafe.Pointer(unsafe.SliceData(elems))), n))
 		if err != nil {
 			return at, &SyntaxError{Offset: t.start + start, Err: err}

@@ -40,5 +40,19 @@ func (k Kind) String() string {
 	return "invalid kind " + strconv.Itoa(int(k))
 }
 
+// zeekNames are the names of Zeek's types (CLUSTER.md section 5.4).
+var zeekNames = [numKinds]string{
+	"none", "bool", "count", "int", "double", "string", "addr", "subnet", "port",
+	"time", "interval", "enum", "set", "table", "vector",
+}
+
+// ZeekName returns the name of the type in Zeek's scripts: "none", "bool", "count" and so on.
+func (k Kind) ZeekName() string {
+	if int(k) < len(zeekNames) {
+		return zeekNames[k]
+	}
+	return k.String()
+}
+
 // container tells whether values of the kind hold other values.
 func (k Kind) container() bool { return k >= KindSet && k <= KindVector }
