@@ -93,9 +93,9 @@ func (q *queue) makeRoom(r *run) (overflow bool) {
 		}
 		// What the consumer holds cannot be dropped any more. If that alone fills the queue, the
 		// newest has to go.
-		if fit := q.limits.Messages - q.msgs; fit < r.count {
-			q.dropped.Add(uint64(r.count - max(fit, 0)))
-			r.skip(r.count - max(fit, 0))
+		if fit := q.fit(r); fit < r.count {
+			q.dropped.Add(uint64(r.count - fit))
+			r.skip(r.count - fit)
 		}
 	case Disconnect:
 		q.dropped.Add(uint64(r.count))
@@ -103,16 +103,21 @@ func (q *queue) makeRoom(r *run) (overflow bool) {
 		q.overflow()
 		return true
 	default:
-		fit := max(q.limits.Messages-q.msgs, 0)
-		if q.msgs > 0 && q.bytes+q.cost(r) > q.limits.Bytes {
-			fit = 0
-		}
-		if fit < r.count {
+		if fit := q.fit(r); fit < r.count {
 			q.dropped.Add(uint64(r.count - fit))
 			r.keep(fit)
 		}
 	}
 	return false
+}
+
+// fit returns how many messages of a run there is room for. A message larger than the whole queue
+// fits an empty one.
+func (q *queue) fit(r *run) int {
+	if q.msgs > 0 && q.bytes+q.cost(r) > q.limits.Bytes {
+		return 0
+	}
+	return min(max(q.limits.Messages-q.msgs, 0), r.count)
 }
 
 // dropFirst drops the first n messages that wait, or all of the first run if n is not positive. It

@@ -81,3 +81,14 @@ func (p *rawPeer) data(topic string, payload []byte) []byte {
 		Sender: p.id, Type: wire.TypeData, TTL: wire.DefaultTTL, Topic: []byte(topic), Payload: payload,
 	})
 }
+
+// write sends frames.
+func (p *rawPeer) write(t testing.TB, frames ...[]byte) {
+	t.Helper()
+	p.SetWriteDeadline(time.Now().Add(patience))
+	for _, f := range frames {
+		if _, err := p.Write(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
