@@ -17,12 +17,9 @@ import (
 // a scripted peer sent to them.
 func recordedFrames(t *testing.T, pattern string, f func(t *testing.T, where string, frame []byte)) {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join("../../shared/vectors", pattern))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if len(files) == 0 {
-		t.Skip("no recordings beside this checkout; package interop replays its own copies")
+	files, err := filepath.Glob(filepath.Join("../interop/testdata", pattern))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recordings match %s: %v", pattern, err)
 	}
 	for _, name := range files {
 		file, err := os.Open(name)
@@ -47,7 +44,10 @@ func recordedFrames(t *testing.T, pattern string, f func(t *testing.T, where str
 				Msg   string `json:"msg"`
 				Dir   string `json:"dir"`
 			}
-			if json.Unmarshal(bytes.ToValidUTF8(line, nil), &row) != nil || strings.HasSuffix(row.Dir, "error") {
+			if err := json.Unmarshal(line, &row); err != nil {
+				t.Fatalf("%s:%d: %v", name, number, err)
+			}
+			if strings.HasSuffix(row.Dir, "error") {
 				continue // not a frame but how the recorded connection ended
 			}
 			frame, err := hex.DecodeString(row.Hex + row.Frame)

@@ -93,7 +93,7 @@ func (p *jsonParser) expect(c byte) bool {
 }
 
 func (p *jsonParser) end() {
-	if p.err == nil && p.next() != 0 {
+	if p.next(); p.at < len(p.b) {
 		p.fail(p.at, "text behind the value")
 	}
 }

@@ -28,10 +28,11 @@ func realToWire(bits uint64) uint64 {
 		return wirePosInf
 	case 0:
 		// Subnormal k*2^-1074. From 2^-1023 on there is an encoding that is read rightly; the
-		// reference garbles what is smaller, so zero of the same sign is sent for that.
+		// reference garbles what is smaller, so zero of the same sign is sent for that. 2^-1023 itself
+		// would look like zero; one bit more is rounded down to it.
 		k := bits & mantissa
-		if k > 1<<51 {
-			return bits&signBit | (2*k - 1<<52)
+		if k >= 1<<51 {
+			return bits&signBit | max(2*k-1<<52, 1)
 		}
 		return bits & signBit
 	}

@@ -53,10 +53,11 @@ func parsePort(text string) (Value, error) {
 func parseTime(text string) (Value, error) {
 	for _, layout := range []string{"2006-01-02T15:04:05", "2006-01-02T15:04:05Z07:00"} {
 		if t, err := time.Parse(layout, text); err == nil { // takes a fraction, too
-			if t.Year() < 1678 || t.Year() > 2261 {
+			v := Time(t)
+			if nearest, _ := v.AsTime(); !nearest.Equal(t) {
 				return Value{}, fmt.Errorf("time %q does not fit 64 bits of nanoseconds", text)
 			}
-			return Time(t), nil
+			return v, nil
 		}
 	}
 	return Value{}, fmt.Errorf("%q is no time, such as 2026-01-31T23:59:59.123", text)

@@ -116,14 +116,13 @@ func Timestamp(ns int64) Value { return Value{kind: KindTime, num: uint64(ns)} }
 // Time returns a point in time. What 64 bits of nanoseconds cannot hold (before 1677, after 2262)
 // becomes the nearest time they can.
 func Time(t time.Time) Value {
-	sec := t.Unix()
-	switch {
-	case sec < math.MinInt64/int64(time.Second):
+	switch ns := t.UnixNano(); {
+	case time.Unix(0, ns).Equal(t):
+		return Timestamp(ns)
+	case t.Unix() < 0:
 		return Timestamp(math.MinInt64)
-	case sec >= math.MaxInt64/int64(time.Second):
-		return Timestamp(math.MaxInt64)
 	}
-	return Timestamp(t.UnixNano())
+	return Timestamp(math.MaxInt64)
 }
 
 // Timespan returns a duration, Zeek's interval.

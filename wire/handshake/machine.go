@@ -104,6 +104,9 @@ func (m *Machine) Start() Output {
 
 // Frame takes the next frame, without its length.
 func (m *Machine) Frame(frame []byte) Output {
+	if m.state == stateDone {
+		return m.fail(errors.New("handshake: a frame after its end")) // not to be answered: it belongs to others
+	}
 	msg, err := wire.ParseHandshake(frame)
 	if err != nil {
 		return m.malformed(err)
@@ -271,5 +274,5 @@ func (m *Machine) want() string {
 	case stateDecideOriginator, stateDecideResponder:
 		return "no frame before Decide"
 	}
-	return "no further frame"
+	return "no frame before Start"
 }

@@ -64,6 +64,9 @@ func appendCall(dst []byte, name string, args []data.Value) []byte {
 
 // ParseEvent parses an event, which must use up payload, into a tree that may be kept.
 func ParseEvent(payload []byte) (Event, error) {
+	if err := data.Validate(payload); err != nil { // a reader of parts knows nothing of the depth of the whole
+		return Event{}, fmt.Errorf("event: %w", err)
+	}
 	r := data.NewReader(payload)
 	e := parseEvent(&r)
 	if err := r.Finish(); err != nil {
@@ -118,6 +121,8 @@ type EventView struct {
 	// Args reads the arguments, of which there are NumArgs.
 	Args    data.Reader
 	NumArgs int
+
+	payload []byte
 }
 
 // What the events that Zeek sends begin with: without metadata, and with.
@@ -140,17 +145,10 @@ func ParseEventView(payload []byte) (v EventView, err error) {
 	if err := r.Err(); err != nil {
 		return EventView{}, fmt.Errorf("event: %w", err)
 	}
-	v.Args = r
+	v.Args, v.payload = r, payload
 	return v, nil
 }
 
-// Verify checks all that ParseEventView has not looked at: each argument, the metadata, and that
-// nothing follows.
-func (v *EventView) Verify() error {
-	r := v.Args
-	skip(&r, v.NumArgs)
-	for r.Err() == nil && len(r.Rest()) > 0 {
-		r.Skip()
-	}
-	return r.Finish()
-}
+// Verify checks all that ParseEventView has not looked at: that the payload is one valid value, down to
+// the last argument and the metadata. It may be called before and after Args is read.
+func (v *EventView) Verify() error { return data.Validate(v.payload) }

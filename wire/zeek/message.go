@@ -46,6 +46,9 @@ type Message interface {
 // Parse parses a message of any type, which must use up payload. What it returns shares no memory
 // with payload.
 func Parse(payload []byte) (Message, error) {
+	if err := data.Validate(payload); err != nil { // a reader of parts knows nothing of the depth of the whole
+		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
+	}
 	r := data.NewReader(payload)
 	m, err := parse(&r, maxBatchDepth)
 	if err != nil {

@@ -20,9 +20,9 @@ import (
 
 // Every message that a real cluster sent parses, and is written back to the same bytes.
 func TestRecordedMessages(t *testing.T) {
-	files, _ := filepath.Glob("../../../shared/vectors/zeek/*/links/*.jsonl.gz")
-	if len(files) == 0 {
-		t.Skip("no recordings beside this checkout; package interop replays its own copies")
+	files, err := filepath.Glob("../../interop/testdata/zeek/*/links/*.jsonl.gz")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no recordings: %v", err)
 	}
 	seen := map[zeek.Type]int{}
 	for _, name := range files {

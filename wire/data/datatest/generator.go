@@ -27,7 +27,7 @@ func Value(depth int) *rapid.Generator[data.Value] {
 			return data.Int(rapid.Int64().Draw(t, "int"))
 		case data.KindReal:
 			f := rapid.Float64().Draw(t, "real")
-			if f != 0 && math.Abs(f) <= 0x1p-1023 {
+			if f != 0 && math.Abs(f) < 0x1p-1023 {
 				f = 0 // has no encoding
 			}
 			return data.Real(f)
