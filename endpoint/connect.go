@@ -28,25 +28,36 @@ type outcome struct {
 	err       error
 }
 
-// connect performs the handshake on a new connection and makes it a peer. The caller closes conn if
+// connect performs the handshake on a new connection and makes it a peer. The caller closes raw if
 // no peer comes of it.
-func (e *Endpoint) connect(ctx context.Context, conn net.Conn, role handshake.Role, addr string) outcome {
+func (e *Endpoint) connect(ctx context.Context, raw net.Conn, role handshake.Role, addr string) outcome {
 	ctx, cancel := context.WithTimeout(ctx, e.opts.handshakeTimeout)
 	defer cancel()
 	// A deadline in the past ends whatever read or write is under way.
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })()
+	conn, names, err := e.opts.security.secure(ctx, raw, role)
+	if err != nil {
+		return outcome{err: &PeerError{Addr: addr, Op: "handshake", Err: explainSecurity(ctx, err)}}
+	}
 	in := newFrameReader(conn, &e.largeBytes, e.opts.maxLarge)
 	var version uint64 // of the filter as the peer was told
 	m := handshake.New(role, e.id, func() []string {
 		version = e.filterVersion.Load()
 		return handshakeFilter(e.filter(), &version)
 	})
-	claimed, err := e.shake(ctx, m, in, conn)
+	claimed, err := e.shake(ctx, m, in, conn, func(id wire.EndpointID) handshake.Verdict {
+		if e.opts.access != nil && e.opts.access(Identity{Names: names, ID: id, Addr: conn.RemoteAddr().String()}).Refuse {
+			return handshake.NotWelcome
+		}
+		e.pending.know(raw)
+		return handshake.Proceed
+	})
 	if err == nil {
-		conn.SetDeadline(time.Time{})
-		p := e.newPeer(m, conn, in, addr, role == handshake.Dialer)
+		raw.SetDeadline(time.Time{})
+		p := e.newPeer(m, raw, in, addr, names, role == handshake.Dialer)
 		if e.registry.settle(claimed, p) {
-			e.addPeer(p, m.Filter(), version)
+			e.addPeer(p, version)
+			p.applyRules(true)
 			return outcome{peer: p, slot: claimed}
 		}
 		err = ErrClosed
@@ -76,7 +87,7 @@ func handshakeFilter(filter []string, version *uint64) []string {
 }
 
 // shake drives the machine until it is done. It returns the slot that it claimed, even with an error.
-func (e *Endpoint) shake(ctx context.Context, m *handshake.Machine, in *frameReader, conn net.Conn) (claimed *slot, err error) {
+func (e *Endpoint) shake(ctx context.Context, m *handshake.Machine, in *frameReader, conn net.Conn, welcome func(wire.EndpointID) handshake.Verdict) (claimed *slot, err error) {
 	out := m.Start()
 	for frames := 0; ; {
 		if len(out.Send) > 0 {
@@ -90,9 +101,9 @@ func (e *Endpoint) shake(ctx context.Context, m *handshake.Machine, in *frameRea
 		case out.Peered:
 			return claimed, nil
 		case out.Identified:
-			var verdict handshake.Verdict
-			if claimed, verdict = e.registry.admit(ctx, m.Remote()); verdict == handshake.Proceed {
-				e.pending.know(conn)
+			verdict := welcome(m.Remote())
+			if verdict == handshake.Proceed {
+				claimed, verdict = e.registry.admit(ctx, m.Remote())
 			}
 			out = m.Decide(verdict)
 		default:
@@ -144,16 +155,33 @@ func explain(ctx context.Context, err error, in *frameReader, role handshake.Rol
 	return err
 }
 
-func (e *Endpoint) newPeer(m *handshake.Machine, conn net.Conn, in *frameReader, addr string, dialed bool) *peer {
+// explainSecurity makes of an error of the TLS handshake what people can act upon.
+func explainSecurity(ctx context.Context, err error) error {
+	switch {
+	case errors.Is(err, ErrForeign):
+		return err
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
+		return fmt.Errorf("%w: the TLS handshake did not end: %w", ErrTimeout, err)
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("the peer closed the connection during the TLS handshake: %w", err)
+	}
+	return err
+}
+
+func (e *Endpoint) newPeer(m *handshake.Machine, raw net.Conn, in *frameReader, addr string, names []string, dialed bool) *peer {
 	p := &peer{
-		ep: e, id: m.Remote(), addr: addr, dialed: dialed, conn: conn, in: in,
+		ep: e, id: m.Remote(), addr: addr, names: names, dialed: dialed, raw: raw, conn: in.conn, in: in,
 		queue: newQueue(e.opts.peerQueue), since: time.Now(),
 		stopped: make(chan struct{}), done: make(chan struct{}),
 	}
 	p.queue.onOverflow = func() {
 		p.end(fmt.Errorf("%w: the peer reads too slowly", ErrOverflow), false)
 	}
-	filter := m.Filter()
+	p.received, p.sent = link{peer: p}, link{peer: p, sent: true}
+	p.now = newNowWriter(in.conn)
+	p.askRules() // if it is no longer welcome, applyRules ends it
+	p.wanted = m.Filter()
+	filter, _ := p.narrow(p.wanted)
 	p.filter.Store(&filter)
 	return p
 }

@@ -13,6 +13,7 @@ import (
 const (
 	maxPongBytes = 64 << 10
 	maxPong      = 1 << 20
+	smallPong    = 4 << 10 // up to this size the reader tries to answer by itself
 )
 
 // A controlLane holds what is sent to a peer before its data, and never dropped for it: the newest

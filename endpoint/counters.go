@@ -17,12 +17,14 @@ const (
 	DropPongFlood                        // a pong not sent: the peer asks for more than it reads, or for more than 1 MiB
 	DropSubscriberFull                   // the queue of a subscription of this process was full
 	DropPeeringEnded                     // still queued when the peering ended
+	DropNotAllowed                       // by the access rules; subscriptions count as one each time
 	numDropReasons     = iota
 )
 
 var dropNames = [...]string{
 	"queue full", "forged sender", "malformed", "invalid payload", "ttl used up", "not for us",
 	"no subscriber", "pong flood", "subscriber full", "peering ended",
+	"not allowed",
 }
 
 // String returns the reason in words.

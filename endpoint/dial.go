@@ -208,6 +208,7 @@ func (p *Peering) failed(err error) {
 	if p.ctx.Err() != nil {
 		return
 	}
+	p.ep.failures.Add(1)
 	p.set(nil, wire.EndpointID{}, err)
 	p.ep.log.Info("peer unavailable", "addr", p.addr, "err", err, "retry", p.retry)
 	p.ep.report(&Status{Code: PeerUnavailable, Addr: p.addr, Dialed: true, Err: err})

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -31,12 +32,17 @@ type Endpoint struct {
 	announce      announcer
 	largeBytes    atomic.Int64
 	pings         pingWaiters
+	traffic       trafficTable
+	taps          atomic.Pointer[[]*Tap] // nil if there is none
+	refusals      atomic.Uint64          // connections accepted that did not become peerings
+	failures      atomic.Uint64          // attempts to dial that did not
 
 	mu        sync.Mutex // guards what follows, and changes of routes
 	listeners []net.Listener
 	subs      map[*Subscription]struct{}
 	watchers  []*Subscription // those with statuses
 	peerCount chan struct{}   // closed and replaced when a peer is added
+	ended     Stats           // of peers that there were
 	closing   bool
 	closed    chan struct{}
 }
@@ -59,7 +65,8 @@ func New(opts ...Option) (*Endpoint, error) {
 		closed:    make(chan struct{}),
 	}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.routes.Store(&routes{})
+	e.traffic.topics = make(map[string]*topicCounter)
+	e.routes.Store(&routes{traffic: &e.traffic})
 	e.filterCache.Store(&filterAt{})
 	e.pings.waiting = make(map[string]*pingWaiter)
 	e.announce.send = e.announceFilter
@@ -113,15 +120,19 @@ func (e *Endpoint) Close(ctx context.Context) error {
 	for _, s := range subs {
 		s.queue.close()
 	}
+	for _, t := range e.allTaps() {
+		t.queue.close()
+	}
 	close(e.closed)
 	return ctx.Err()
 }
 
 // addPeer lets a peer take part, and tells of it.
-func (e *Endpoint) addPeer(p *peer, filter []string, version uint64) {
+func (e *Endpoint) addPeer(p *peer, version uint64) {
 	e.mu.Lock()
+	filter := *p.filter.Load()
 	old := e.routes.Load()
-	e.routes.Store(&routes{subs: old.subs, peers: old.peers.InsertAll(filter, p), byID: with(old.byID, p)})
+	e.routes.Store(old.withPeers(old.peers.InsertAll(filter, p), with(old.byID, p)))
 	close(e.peerCount)
 	e.peerCount = make(chan struct{})
 	watchers := e.watchers
@@ -138,10 +149,12 @@ func (e *Endpoint) addPeer(p *peer, filter []string, version uint64) {
 func (e *Endpoint) removePeer(p *peer) {
 	e.mu.Lock()
 	old := e.routes.Load()
-	e.routes.Store(&routes{subs: old.subs, peers: old.peers.RemoveAll(*p.filter.Load(), p), byID: without(old.byID, p)})
+	e.routes.Store(old.withPeers(old.peers.RemoveAll(*p.filter.Load(), p), without(old.byID, p)))
+	last := p.info()
+	e.ended.add(&last)
+	e.ended.PeeringsEnded++
 	watchers := e.watchers
 	e.mu.Unlock()
-	last := p.info()
 	s := &Status{Code: PeerLost, Peer: p.id, Addr: p.addr, Dialed: p.dialed, Last: &last, Err: p.cause}
 	if p.removed {
 		s.Code, s.Err = PeerRemoved, nil
@@ -150,14 +163,19 @@ func (e *Endpoint) removePeer(p *peer) {
 	tell(watchers, s)
 }
 
-// filterReceived replaces what a peer is subscribed to.
-func (e *Endpoint) filterReceived(p *peer, filter []string) {
+// setPeerFilter replaces what a peer is subscribed to.
+func (e *Endpoint) setPeerFilter(p *peer, filter []string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	old := e.routes.Load()
-	peers := old.peers.RemoveAll(*p.filter.Load(), p).InsertAll(filter, p)
+	before := *p.filter.Load()
+	if slices.Equal(before, filter) {
+		return
+	}
 	p.filter.Store(&filter)
-	e.routes.Store(&routes{subs: old.subs, peers: peers, byID: old.byID})
+	old := e.routes.Load()
+	if old.byID[p.id] == p { // not while it is being removed
+		e.routes.Store(old.withPeers(old.peers.RemoveAll(before, p).InsertAll(filter, p), old.byID))
+	}
 }
 
 // report tells those who watch of something that concerns no peer.

@@ -27,8 +27,13 @@ var (
 	ErrTopic = errors.New("invalid topic")
 	// ErrMemory says that the peers together sent messages larger than the memory set aside for them.
 	ErrMemory = errors.New("receive memory exhausted")
-	// ErrForeign says that whoever is at the other end is no Broker node on plain TCP.
-	ErrForeign = errors.New("not a Broker node on plain TCP")
+	// ErrForeign says that whoever is at the other end is no Broker node, or one with another
+	// security than this one.
+	ErrForeign = errors.New("not a Broker node with this node's security")
+	// ErrReadOnly says that this node was made not to publish.
+	ErrReadOnly = errors.New("this node is read-only")
+	// ErrNotWelcome says that the access rules refuse a peer.
+	ErrNotWelcome = errors.New("not welcome by the access rules")
 )
 
 // A PeerError says what went wrong with which peer.

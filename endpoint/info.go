@@ -11,8 +11,9 @@ import (
 // PeerInfo is what an endpoint knows of a peer.
 type PeerInfo struct {
 	ID     wire.EndpointID
-	Addr   string // as dialed, or as seen
-	Dialed bool   // this node dialed
+	Addr   string   // as dialed, or as seen
+	Names  []string // of its certificate; none without TLS with certificates
+	Dialed bool     // this node dialed
 	Since  time.Time
 	Filter []string      // what the peer is subscribed to; not to be changed
 	RTT    time.Duration // of the last ping, 0 if none was answered yet
@@ -37,7 +38,7 @@ func (e *Endpoint) Peers() []PeerInfo {
 
 func (p *peer) info() PeerInfo {
 	info := PeerInfo{
-		ID: p.id, Addr: p.addr, Dialed: p.dialed, Since: p.since, Filter: *p.filter.Load(), RTT: time.Duration(p.rtt.Load()),
+		ID: p.id, Addr: p.addr, Names: p.names, Dialed: p.dialed, Since: p.since, Filter: *p.filter.Load(), RTT: time.Duration(p.rtt.Load()),
 		FramesIn: p.framesIn.Load(), BytesIn: p.bytesIn.Load(), FramesOut: p.framesOut.Load(), BytesOut: p.bytesOut.Load(),
 		Dropped: make(map[DropReason]uint64),
 	}

@@ -33,6 +33,7 @@ func (e *Endpoint) Serve(l net.Listener) error {
 		return ErrClosed
 	}
 	e.listeners = append(e.listeners, l)
+	e.warnOpen(l.Addr())
 	e.wg.Go(func() { e.accept(l) })
 	return nil
 }
@@ -83,6 +84,7 @@ func (e *Endpoint) serveConn(conn net.Conn) {
 
 // refused tells of a connection that did not become a peering.
 func (e *Endpoint) refused(addr string, err error) {
+	e.refusals.Add(1)
 	s := &Status{Code: PeerInvalid, Addr: addr, Err: err}
 	var pe *PeerError
 	if errors.As(err, &pe) {

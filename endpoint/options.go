@@ -28,6 +28,9 @@ type options struct {
 	maxPending       int
 	peerQueue        QueueLimits
 	forward          bool
+	security         Security
+	access           func(Identity) Access
+	readOnly         bool
 }
 
 // tcpKeepAlive finds dead connections that the pings do not, such as during a handshake.
@@ -38,6 +41,7 @@ func defaults() options {
 	dial := net.Dialer{KeepAlive: tcpKeepAlive}
 	return options{
 		log:              slog.New(slog.DiscardHandler),
+		security:         PlainTCP(),
 		listen:           listen.Listen,
 		dial:             dial.DialContext,
 		retry:            time.Second, // as Zeek 7.2 and later
@@ -82,6 +86,12 @@ func (o *options) validate() (err error) {
 		if n.n < 1024 || n.n > most {
 			err = errors.Join(err, fmt.Errorf("%s of %d bytes: want 1024 to %d", n.name, n.n, most))
 		}
+	}
+	if o.security.secure == nil {
+		err = errors.Join(err, errors.New("no security: want PlainTCP, AnonymousTLS or CertificateTLS"))
+	}
+	if o.readOnly && o.forward {
+		err = errors.Join(err, errors.New("a read-only node cannot forward"))
 	}
 	if o.maxPending < 1 {
 		err = errors.Join(err, fmt.Errorf("%d pending handshakes: want one at least", o.maxPending))
@@ -143,6 +153,17 @@ func WithPeerQueue(l QueueLimits) Option { return func(o *options) { o.peerQueue
 // The nodes of a Zeek cluster do not. In a network with cycles a message travels until its TTL is
 // used up and may arrive more than once.
 func WithForwarding() Option { return func(o *options) { o.forward = true } }
+
+// WithSecurity sets how connections are protected.
+func WithSecurity(s Security) Option { return func(o *options) { o.security = s } }
+
+// WithAccess asks rules what each peer may do, when it becomes a peer and at
+// [Endpoint.ReloadAccess]. By default every peer may do everything.
+func WithAccess(rules func(Identity) Access) Option { return func(o *options) { o.access = rules } }
+
+// WithReadOnly makes a node that cannot publish, by mistake or otherwise: it only listens to what
+// others say. It still tells what it is subscribed to, and answers pings.
+func WithReadOnly() Option { return func(o *options) { o.readOnly = true } }
 
 // WithDialFunc replaces the way connections are made, for tests and tunnels.
 func WithDialFunc(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {

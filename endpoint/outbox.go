@@ -111,6 +111,7 @@ func (o *outbox) commit(buf []byte, r *route) {
 		o.seal(r)
 		own := newSegment(len(message))
 		own.used = copy(own.mem[:len(message)], message)
+		r.traffic.published(1, len(message))
 		r.push(run{seg: own, to: len(message), count: 1})
 		own.release()
 	} else {
@@ -130,6 +131,7 @@ func (o *outbox) seal(r *route) {
 		return
 	}
 	if open.count > 0 {
+		r.traffic.published(open.count, open.seg.used-open.from)
 		r.push(run{seg: open.seg, from: open.from, to: open.seg.used, count: open.count})
 	}
 	open.seg.release()

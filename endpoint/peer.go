@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -23,17 +24,28 @@ type peer struct {
 	id     wire.EndpointID
 	addr   string
 	dialed bool
-	conn   net.Conn
+	conn   net.Conn // what is said, under TLS if there is any
+	raw    net.Conn // the socket; the same as conn without TLS
 	in     *frameReader
 	queue  *queue
 	lane   controlLane
 	counters
 
-	filter   atomic.Pointer[[]string] // what it is subscribed to; written by its reader only
-	lastRead atomic.Int64             // nanoseconds on the endpoint's clock
-	paused   atomic.Bool              // its reader waits for a subscriber
-	rtt      atomic.Int64             // of the last ping, in nanoseconds
+	names    []string // of its certificate
+	ruling   sync.Mutex
+	wanted   []string                 // what it wants to be subscribed to; guarded by ruling
+	access   atomic.Pointer[Access]   // what it may do, nil for everything; changed under ruling
+	filter   atomic.Pointer[[]string] // what it is subscribed to; changed under ruling
+	received link                     // the two directions, for taps
+	sent     link
+	lastRead atomic.Int64 // nanoseconds on the endpoint's clock
+	paused   atomic.Bool  // its reader waits for a subscriber
+	rtt      atomic.Int64 // of the last ping, in nanoseconds
 	since    time.Time
+
+	writing sync.Mutex // held by whoever writes or has something to write
+	now     *nowWriter // for writeNow; nil where a write cannot be tried without blocking
+	rest    []byte     // of a frame that writeNow sent a part of; guarded by writing
 
 	watchdog *time.Timer
 	stop     sync.Once
@@ -44,6 +56,7 @@ type peer struct {
 	byeOnce  sync.Once
 	byeSent  atomic.Bool
 	byeToken [8]byte
+	parted   atomic.Bool // and was answered
 	saidBye  atomic.Bool // the other side takes leave
 }
 
@@ -51,7 +64,9 @@ type peer struct {
 func (p *peer) run() {
 	defer close(p.done)
 	p.touch()
-	p.watchdog = time.AfterFunc(p.ep.opts.pingInterval, p.watch)
+	// In two steps, for the watchdog resets itself: it must not run before the field is set.
+	p.watchdog = time.AfterFunc(math.MaxInt64, p.watch)
+	p.watchdog.Reset(p.ep.opts.pingInterval)
 	writer := make(chan struct{})
 	go func() {
 		defer close(writer)
@@ -76,7 +91,10 @@ func (p *peer) end(cause error, removed bool) {
 	p.stop.Do(func() {
 		p.cause, p.removed = cause, removed
 		close(p.stopped)
-		p.conn.Close()
+		if p.parted.Load() {
+			p.conn.Close() // tells the other side under TLS, which may take a while
+		}
+		p.raw.Close()
 		p.drop(DropPeeringEnded, p.queue.abandon())
 	})
 }

@@ -38,8 +38,10 @@ func (e *Endpoint) Ping(ctx context.Context, id wire.EndpointID) (time.Duration,
 		e.pings.mu.Unlock()
 	}()
 	sent := time.Now()
-	p.lane.request(wire.AppendPing(nil, e.id, id, payload))
-	p.queue.signal()
+	if frame := wire.AppendPing(nil, e.id, id, payload); !p.writeNow(frame) {
+		p.lane.request(frame)
+		p.queue.signal()
+	}
 	select {
 	case came := <-w.came:
 		return came.Sub(sent), nil

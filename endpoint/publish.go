@@ -63,7 +63,7 @@ func (e *Endpoint) PublishPayload(ctx context.Context, topic string, payload []b
 // the message was queued: it is not if that node is no peer, or if its queue is full and the policy
 // is not to make room.
 func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic string, payload []byte) (queued bool, err error) {
-	if err := checkPublishTopic(topic); err != nil {
+	if err := e.checkPublish(topic); err != nil {
 		return false, err
 	}
 	if err := data.Validate(payload); err != nil {
@@ -72,6 +72,9 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 	p := e.routes.Load().byID[peer]
 	if p == nil {
 		return false, nil
+	}
+	if err := p.mayReceive([]byte(topic)); err != nil {
+		return false, err
 	}
 	frame := wire.AppendEnvelope(nil, wire.Envelope{
 		Sender: e.id, Receiver: peer, Type: wire.TypeData, TTL: wire.DefaultTTL, Topic: []byte(topic), Payload: payload,
@@ -96,7 +99,7 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 // begin finds the receivers of topic. If there are none, or with an error, buf is nil; otherwise the
 // message is to be appended to buf and committed.
 func (e *Endpoint) begin(ctx context.Context, topic string) (buf []byte, r *route, err error) {
-	if err := checkPublishTopic(topic); err != nil {
+	if err := e.checkPublish(topic); err != nil {
 		return nil, nil, err
 	}
 	return e.outbox.begin(ctx, &e.routes, topic)

@@ -194,7 +194,7 @@ func (q *queue) append(r run) {
 		r.seg.retain()
 		q.dropTail()
 	}
-	if last >= q.head && q.runs[last].seg == r.seg && q.runs[last].to == r.from && q.runs[last].status == nil {
+	if last >= q.head && q.runs[last].seg == r.seg && q.runs[last].to == r.from && q.runs[last].status == nil && q.runs[last].link == r.link {
 		q.runs[last].to = r.to
 		q.runs[last].count += r.count
 		q.runs[last].charge += r.charge
@@ -213,7 +213,7 @@ func (q *queue) copied(r run) run {
 	from := q.tail.used
 	q.tail.used += copy(q.tail.mem[from:], r.bytes())
 	q.tail.retain()
-	return run{seg: q.tail, from: from, to: q.tail.used, count: r.count, charge: r.charge}
+	return run{seg: q.tail, from: from, to: q.tail.used, count: r.count, charge: r.charge, link: r.link}
 }
 
 func (q *queue) dropTail() {

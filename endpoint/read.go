@@ -19,7 +19,9 @@ type dispatcher struct {
 	header []byte // what the frames of the open run begin with
 	route  *route // where they go; nil if no run is open
 	run    run
-	limit  int // bytes of a frame
+	limit  int // bytes of any frame
+	most   int // bytes of a frame that continues the open run
+	access *Access
 }
 
 // read reads and dispatches until the connection ends.
@@ -60,7 +62,7 @@ func (d *dispatcher) frames() (need int, err error) {
 			break
 		}
 		body := b[at+wire.FrameHeaderLen : end : end]
-		if len(d.header) > 0 && len(body) >= len(d.header) && bytes.Equal(body[:len(d.header)], d.header) {
+		if len(d.header) > 0 && len(body) >= len(d.header) && len(body) <= d.most && bytes.Equal(body[:len(d.header)], d.header) {
 			d.extend(at, end)
 		} else {
 			d.frame(snap, body, at, end)
@@ -72,13 +74,16 @@ func (d *dispatcher) frames() (need int, err error) {
 	in.at = at
 	d.p.framesIn.Add(uint64(count))
 	d.p.bytesIn.Add(uint64(at - start))
+	if count > 0 && d.p.ep.taps.Load() != nil {
+		d.p.ep.tapped(run{seg: in.seg, from: start, to: at, count: count}, &d.p.received)
+	}
 	return need, err
 }
 
 // reset forgets where frames went if the subscriptions have changed.
 func (d *dispatcher) reset(snap *routes) {
-	if d.cache.snap != snap {
-		d.header, d.route = nil, nil
+	if access := d.p.access.Load(); d.cache.snap != snap || d.access != access {
+		d.header, d.route, d.access = nil, nil, access
 	}
 }
 
@@ -97,6 +102,7 @@ func (d *dispatcher) flush() {
 		return
 	}
 	d.run.seg = d.p.in.seg
+	d.route.traffic.received(d.run.count, d.run.to-d.run.from)
 	for _, s := range d.route.subs {
 		if d.route.wants(s, d.header) {
 			d.hand(s.queue)
@@ -174,9 +180,16 @@ func (d *dispatcher) message(snap *routes, e wire.Envelope, body []byte, from, t
 		p.malformed(fmt.Errorf("%v of %d bytes, at most %d accepted", e.Type, len(body), limit))
 		return
 	}
+	if d.access != nil {
+		if err := d.access.mayPublish(e.Type, e.Topic, e.Payload); err != nil {
+			p.denied(err)
+			return
+		}
+	}
 	r := d.cache.receive(snap, e.Topic)
 	forwarded := p.ep.opts.forward && e.Receiver != p.ep.id && d.forward(snap, r, e, p.in.seg.mem[from:to])
 	if !e.Receiver.IsZero() && e.Receiver != p.ep.id {
+		r.traffic.received(1, to-from)
 		if !forwarded {
 			p.drop(DropNotForUs, 1)
 		}
@@ -188,16 +201,17 @@ func (d *dispatcher) message(snap *routes, e wire.Envelope, body []byte, from, t
 		deliver = deliver || r.wants(s, header)
 	}
 	if !deliver {
+		r.traffic.received(1, to-from)
 		if !forwarded {
 			p.drop(DropNoSubscriber, 1)
 		}
 		return
 	}
-	d.route = r
+	d.route, d.most = r, limit
 	d.header = append(d.header[:0], header...)
 	d.extend(from, to)
-	if forwarded {
-		// The next frame has to be forwarded too: it must not take the short way.
+	if forwarded || d.access != nil && d.access.perMessage() {
+		// The next frame has to be forwarded or looked into, too: it must not take the short way.
 		d.flush()
 		d.header = nil
 	}
@@ -224,6 +238,12 @@ func (d *dispatcher) forward(snap *routes, r *route, e wire.Envelope, frame []by
 	if len(targets) == 0 {
 		return false
 	}
+	if !e.Receiver.IsZero() {
+		if err := snap.byID[e.Receiver].mayReceive(e.Topic); err != nil {
+			p.denied(err)
+			return true
+		}
+	}
 	if e.TTL <= 1 {
 		p.drop(DropTTL, 1)
 		return true
@@ -248,10 +268,13 @@ func (p *peer) control(e wire.Envelope) error {
 		if err != nil {
 			return fmt.Errorf("routing_update: %w", err)
 		}
-		p.ep.filterReceived(p, filter)
+		p.wants(filter)
 	case wire.TypePing:
 		if wire.IsBye(e.Payload) {
 			p.saidBye.Store(true)
+		}
+		if len(e.Payload) <= smallPong && p.writeNow(wire.AppendPong(nil, p.ep.id, p.id, e.Payload)) {
+			return nil
 		}
 		if !p.lane.pong(p.ep.id, p.id, e.Payload) {
 			p.drop(DropPongFlood, 1)
@@ -264,6 +287,7 @@ func (p *peer) control(e wire.Envelope) error {
 				p.rtt.Store(rtt)
 			}
 		case p.byeSent.Load() && wire.IsBye(e.Payload) && bytes.HasSuffix(e.Payload, p.byeToken[:]):
+			p.parted.Store(true)
 			p.end(nil, true)
 		}
 		p.ep.pongReceived(p, e.Payload)

@@ -29,6 +29,7 @@ var roles = map[string]func(args []string){
 	"sender": sendForEver, // ADDR: a peer that sends events as fast as the socket takes them
 	"sinks":  runSinks,    // ADDR N all|own: peers that only count bytes
 	"silent": runSilent,   // ADDR N: connections that say nothing
+	"echo":   runEcho,     // sends back what it receives
 	"node":   runNode,     // ADDR ID: a node that listens and answers each message on its topic with /answer
 }
 
@@ -167,6 +168,26 @@ func runSilent(args []string) {
 	}
 	fmt.Println("ready", opened)
 	select {}
+}
+
+func runEcho([]string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println("ready", l.Addr())
+	conn, err := l.Accept()
+	if err != nil {
+		panic(err)
+	}
+	buf := make([]byte, 4096)
+	for {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return
+		}
+		conn.Write(buf[:n])
+	}
 }
 
 func runNode(args []string) {

@@ -11,6 +11,18 @@ type routes struct {
 	subs  topic.Matcher[*Subscription]
 	peers topic.Matcher[*peer]
 	byID  map[wire.EndpointID]*peer
+
+	traffic *trafficTable
+}
+
+// withPeers returns a copy with other peers.
+func (rs *routes) withPeers(peers topic.Matcher[*peer], byID map[wire.EndpointID]*peer) *routes {
+	return &routes{subs: rs.subs, peers: peers, byID: byID, traffic: rs.traffic}
+}
+
+// withSubs returns a copy with other subscriptions.
+func (rs *routes) withSubs(subs topic.Matcher[*Subscription]) *routes {
+	return &routes{subs: subs, peers: rs.peers, byID: rs.byID, traffic: rs.traffic}
 }
 
 // A route is what routes says of one topic.
@@ -18,8 +30,9 @@ type route struct {
 	targets []*queue        // of a message published here: peers, and subscriptions that want it
 	subs    []*Subscription // of a message received from a peer
 	peers   []*peer         // of a message forwarded
-	block   bool            // some target's policy is Block
-	run     openRun         // of the outbox, whose lock guards it
+	traffic *topicCounter
+	block   bool    // some target's policy is Block
+	run     openRun // of the outbox, whose lock guards it
 }
 
 // room returns how many messages may be published before a Block queue among the targets is full. If
@@ -67,7 +80,7 @@ func (r *route) push(run run) {
 
 // lookup works out the route of a topic.
 func (rs *routes) lookup(name []byte) *route {
-	r := &route{subs: rs.subs.Match(name, nil), peers: rs.peers.Match(name, nil)}
+	r := &route{subs: rs.subs.Match(name, nil), peers: rs.peers.Match(name, nil), traffic: rs.traffic.counter(name)}
 	r.targets = make([]*queue, 0, len(r.peers))
 	for _, p := range r.peers {
 		r.targets = append(r.targets, p.queue)

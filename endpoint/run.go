@@ -15,6 +15,7 @@ type run struct {
 	count  int // frames
 	charge int // bytes of memory that the queue counts for it
 	status *Status
+	link   *link // in the queue of a tap: where it was seen
 }
 
 func (r *run) bytes() []byte { return r.seg.mem[r.from:r.to:r.to] }
@@ -22,6 +23,15 @@ func (r *run) bytes() []byte { return r.seg.mem[r.from:r.to:r.to] }
 // frameLen returns the length of the first frame in b, its header included. Runs hold whole frames
 // only.
 func frameLen(b []byte) int { return wire.FrameHeaderLen + int(binary.BigEndian.Uint32(b)) }
+
+// wholeRun makes a run of the frames in b, which must not be changed any more.
+func wholeRun(b []byte) run {
+	r := run{seg: adopt(b), to: len(b)}
+	for at := 0; at < len(b); at += frameLen(b[at:]) {
+		r.count++
+	}
+	return r
+}
 
 // skip drops the first n frames of the run.
 func (r *run) skip(n int) {

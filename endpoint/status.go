@@ -18,11 +18,14 @@ const (
 	PeerLost
 	// PeerUnavailable: a node could not be reached or did not become a peer, as told in Err.
 	PeerUnavailable
+	// PeerDenied: a peer tried what the access rules do not allow, as told in Err. It is told once for
+	// each peering; the rest is counted.
+	PeerDenied
 	// PeerInvalid: somebody connected who cannot be a peer, as told in Err.
 	PeerInvalid
 )
 
-var statusNames = [...]string{"", "peer_added", "peer_removed", "peer_lost", "peer_unavailable", "peer_invalid"}
+var statusNames = [...]string{"", "peer_added", "peer_removed", "peer_lost", "peer_unavailable", "peer_denied", "peer_invalid"}
 
 // String returns Broker's name of the code.
 func (c StatusCode) String() string {

@@ -101,7 +101,7 @@ func (e *Endpoint) unsubscribe(s *Subscription) {
 
 // setSubs replaces the subscriptions, with the lock held, and has the peers told.
 func (e *Endpoint) setSubs(old *routes, subs topic.Matcher[*Subscription]) {
-	e.routes.Store(&routes{subs: subs, peers: old.peers, byID: old.byID})
+	e.routes.Store(old.withSubs(subs))
 	e.filterVersion.Add(1)
 	if len(old.byID) > 0 {
 		e.announce.changed()
@@ -162,8 +162,11 @@ func (a *announcer) stop() {
 	}
 }
 
-// checkPublishTopic refuses topics that cannot be published to.
-func checkPublishTopic(name string) error {
+// checkPublish refuses topics that cannot be published to.
+func (e *Endpoint) checkPublish(name string) error {
+	if e.opts.readOnly {
+		return ErrReadOnly
+	}
 	if len(name) > wire.MaxTopicLen {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTopic, len(name), wire.MaxTopicLen)
 	}

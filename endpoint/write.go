@@ -2,8 +2,11 @@ package endpoint
 
 import "github.com/zeekpeer/zeekpeer/wire"
 
-// write sends what is queued until the peer ends. Control messages go first.
+// write sends what is queued until the peer ends. Control messages go first. It holds the write lock
+// but while it waits, so that others know that there is something to wait behind.
 func (p *peer) write() error {
+	p.writing.Lock()
+	defer p.writing.Unlock()
 	for {
 		if err := p.writeControl(); err != nil {
 			return err
@@ -14,10 +17,16 @@ func (p *peer) write() error {
 				return nil
 			}
 			p.ep.outbox.flush(p.queue)
+			p.writing.Unlock()
 			select {
 			case <-p.queue.wake:
 			case <-p.stopped:
+			}
+			p.writing.Lock()
+			select {
+			case <-p.stopped:
 				return nil
+			default:
 			}
 			continue
 		}
@@ -33,14 +42,50 @@ func (p *peer) write() error {
 			}
 			p.framesOut.Add(uint64(runs[i].count))
 			p.bytesOut.Add(uint64(len(b)))
+			if p.ep.taps.Load() != nil {
+				p.ep.tapped(runs[i], &p.sent)
+			}
 		}
 	}
+}
+
+// writeNow sends a control frame at once, from the caller's goroutine, if nothing waits to be sent and
+// the socket takes it. It never blocks: if it returns false, the frame is to be put into the lane. A
+// ping that wakes nobody is answered in half the time.
+func (p *peer) writeNow(frame []byte) bool {
+	if p.now == nil || !p.writing.TryLock() {
+		return false
+	}
+	defer p.writing.Unlock()
+	if p.lane.waiting.Load() || p.queue.buffered() {
+		return false
+	}
+	n := p.now.write(frame)
+	if n == 0 {
+		return false
+	}
+	p.bytesOut.Add(uint64(len(frame)))
+	if n < len(frame) {
+		p.rest = frame[n:]
+		p.lane.waiting.Store(true)
+		p.queue.signal()
+	}
+	if p.ep.taps.Load() != nil {
+		p.ep.tapped(wholeRun(frame), &p.sent)
+	}
+	return true
 }
 
 // writeControl sends what is in the control lane.
 func (p *peer) writeControl() error {
 	if !p.lane.waiting.Load() {
 		return nil
+	}
+	if len(p.rest) > 0 {
+		if _, err := p.conn.Write(p.rest); err != nil {
+			return err
+		}
+		p.rest = nil
 	}
 	changed, frames := p.lane.take()
 	if changed {
@@ -50,7 +95,12 @@ func (p *peer) writeControl() error {
 	if len(frames) == 0 {
 		return nil
 	}
-	_, err := p.conn.Write(frames)
+	if _, err := p.conn.Write(frames); err != nil {
+		return err
+	}
 	p.bytesOut.Add(uint64(len(frames)))
-	return err
+	if p.ep.taps.Load() != nil {
+		p.ep.tapped(wholeRun(frames), &p.sent)
+	}
+	return nil
 }

@@ -1,0 +1,50 @@
+package endpoint
+
+import "maps"
+
+// Stats counts what a node has seen of all its peers, those that are gone included.
+type Stats struct {
+	Peers               int    // now
+	PeeringsEnded       uint64 // lost or removed
+	Refused             uint64 // connections that were accepted and did not become peerings
+	DialsFailed         uint64
+	FramesIn, BytesIn   uint64
+	FramesOut, BytesOut uint64
+	Queued, QueuedBytes int   // what waits for peers now
+	ReceiveBytes        int64 // memory in which large messages are being received now
+	Dropped             map[DropReason]uint64
+}
+
+// add adds the counters of a peer.
+func (s *Stats) add(p *PeerInfo) {
+	s.FramesIn += p.FramesIn
+	s.BytesIn += p.BytesIn
+	s.FramesOut += p.FramesOut
+	s.BytesOut += p.BytesOut
+	if s.Dropped == nil {
+		s.Dropped = make(map[DropReason]uint64)
+	}
+	for reason, n := range p.Dropped {
+		s.Dropped[reason] += n
+	}
+}
+
+// Stats returns what the node has seen so far. Its counters never go back.
+func (e *Endpoint) Stats() Stats {
+	// With the lock held no peer moves from those that are there to those that were.
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	s := e.ended
+	s.Dropped = maps.Clone(s.Dropped)
+	byID := e.routes.Load().byID
+	for _, p := range byID {
+		info := p.info()
+		s.add(&info)
+		s.Queued += info.Queued
+		s.QueuedBytes += info.QueuedBytes
+	}
+	s.Peers = len(byID)
+	s.Refused, s.DialsFailed = e.refusals.Load(), e.failures.Load()
+	s.ReceiveBytes = e.largeBytes.Load()
+	return s
+}
