@@ -69,7 +69,7 @@ func (e *Endpoint) connect(ctx context.Context, raw net.Conn, role handshake.Rol
 	if s := e.redundantTo(m, err); s != nil {
 		return outcome{redundant: true, slot: s}
 	}
-	return outcome{err: &PeerError{Addr: addr, ID: m.Remote(), Op: "handshake", Err: explain(ctx, err, in, role)}}
+	return outcome{err: &PeerError{Addr: addr, ID: m.Remote(), Op: "handshake", Err: e.explain(ctx, err, in, role)}}
 }
 
 // handshakeFilter returns as much of a filter as fits a frame of the handshake. If that is not all of
@@ -134,7 +134,7 @@ func (e *Endpoint) redundantTo(m *handshake.Machine, err error) *slot {
 }
 
 // explain makes of an error of the handshake what people can act upon.
-func explain(ctx context.Context, err error, in *frameReader, role handshake.Role) error {
+func (e *Endpoint) explain(ctx context.Context, err error, in *frameReader, role handshake.Role) error {
 	seen := in.first
 	if foreign := wire.DescribeForeign(seen); foreign != "" {
 		return fmt.Errorf("%w: the peer speaks %s", ErrForeign, foreign)
@@ -142,9 +142,11 @@ func explain(ctx context.Context, err error, in *frameReader, role handshake.Rol
 	switch {
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
 		if len(seen) == 0 && role == handshake.Dialer {
-			return fmt.Errorf("%w: the peer accepted the connection and said nothing; it may expect TLS", ErrTimeout)
+			return fmt.Errorf("%w: the peer accepted the connection and said nothing%s", ErrTimeout, e.hint())
 		}
 		return fmt.Errorf("%w: the handshake did not end (%d bytes received)", ErrTimeout, in.received)
+	case errors.Is(err, io.EOF) && len(seen) == 0 && role == handshake.Dialer:
+		return fmt.Errorf("the peer closed the connection without a word%s", e.hint())
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("the peer closed the connection during the handshake (%d bytes received)", in.received)
 	}
@@ -153,6 +155,14 @@ func explain(ctx context.Context, err error, in *frameReader, role handshake.Rol
 		return fmt.Errorf("%w: it began with % x", ErrForeign, seen[:min(len(seen), 16)])
 	}
 	return err
+}
+
+// hint says what it may mean if a listener says nothing: a plain one speaks first.
+func (e *Endpoint) hint() string {
+	if e.opts.security.name == "off" {
+		return "; it may have TLS on, this node has it off"
+	}
+	return ""
 }
 
 // explainSecurity makes of an error of the TLS handshake what people can act upon.

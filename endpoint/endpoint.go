@@ -150,6 +150,7 @@ func (e *Endpoint) removePeer(p *peer) {
 	e.mu.Lock()
 	old := e.routes.Load()
 	e.routes.Store(old.withPeers(old.peers.RemoveAll(*p.filter.Load(), p), without(old.byID, p)))
+	e.outbox.flush(p.queue) // from here on nothing is published to it
 	last := p.info()
 	e.ended.add(&last)
 	e.ended.PeeringsEnded++

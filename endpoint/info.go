@@ -51,6 +51,9 @@ func (p *peer) info() PeerInfo {
 	if n := p.queue.dropped.Load(); n > 0 {
 		info.Dropped[DropQueueFull] = n
 	}
+	if n := p.queue.late.Load(); n > 0 {
+		info.Dropped[DropPeeringEnded] += n
+	}
 	return info
 }
 

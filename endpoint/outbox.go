@@ -21,6 +21,7 @@ type outbox struct {
 	last    *route   // of the last message, if its run is open
 	largest int      // the largest recent message, to begin a new segment before one that will not fit
 	cache   routeCache
+	hubs    atomic.Bool // subscriptions publish, so those without loopback receive what is sent here
 }
 
 // An openRun is the end of a route at which messages are appended.
@@ -35,13 +36,13 @@ type openRun struct {
 // maxOpenRuns bounds how many runs are open at a time, each in a segment of its own.
 const maxOpenRuns = 256
 
-// begin finds the receivers of topic and makes sure that they have room, waiting where a queue's
-// policy says so. If there are any, it returns with the lock held and the buffer to append the
-// message to; commit ends what begin began.
-func (o *outbox) begin(ctx context.Context, snap *atomic.Pointer[routes], topic string) (buf []byte, r *route, err error) {
+// begin finds the receivers of topic, with a cache that the lock guards, and makes sure that they have
+// room, waiting where a queue's policy says so. If there are any, it returns with the lock held and
+// the buffer to append the message to; commit ends what begin began.
+func (o *outbox) begin(ctx context.Context, snap *atomic.Pointer[routes], cache *routeCache, topic string) (buf []byte, r *route, err error) {
 	for {
 		o.mu.Lock()
-		r = o.cache.publish(snap.Load(), topic)
+		r = cache.publish(snap.Load(), topic)
 		if len(r.targets) == 0 {
 			o.mu.Unlock()
 			return nil, r, nil

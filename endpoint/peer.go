@@ -77,13 +77,14 @@ func (p *peer) run() {
 	err := p.read()
 	p.in.release()
 	switch {
-	case errors.Is(err, io.EOF) && p.saidBye.Load():
+	case (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && p.saidBye.Load(): // real nodes end TLS without close_notify
 		p.end(ErrBye, false)
 	default:
 		p.end(&PeerError{Addr: p.addr, ID: p.id, Op: "read", Err: err}, false)
 	}
 	p.watchdog.Stop()
 	<-writer
+	p.queue.take() // gives back what the writer had in hand
 }
 
 // end closes the connection. The first caller's reason counts.

@@ -102,7 +102,7 @@ func (e *Endpoint) begin(ctx context.Context, topic string) (buf []byte, r *rout
 	if err := e.checkPublish(topic); err != nil {
 		return nil, nil, err
 	}
-	return e.outbox.begin(ctx, &e.routes, topic)
+	return e.outbox.begin(ctx, &e.routes, &e.outbox.cache, topic)
 }
 
 func (e *Endpoint) commit(buf []byte, r *route) int {

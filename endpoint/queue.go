@@ -19,6 +19,8 @@ type queue struct {
 	limits QueueLimits
 	// dropped counts what was lost, for whatever reason.
 	dropped atomic.Uint64
+	// late counts what was pushed once the queue was closed.
+	late atomic.Uint64
 	// onOverflow is called, without the lock, when a Disconnect queue runs over.
 	onOverflow func()
 
@@ -57,6 +59,7 @@ func (q *queue) add(r run, expected bool) (queued int) {
 	q.mu.Lock()
 	if q.closed {
 		q.mu.Unlock()
+		q.late.Add(uint64(r.count))
 		return 0
 	}
 	overflow := false
@@ -257,12 +260,12 @@ func (q *queue) pushStatus(s *Status) {
 	}
 }
 
-// pushLast queues a frame in spite of the limits, and nothing after it.
+// pushLast queues a BYE in spite of the limits, and nothing after it.
 func (q *queue) pushLast(frame []byte) {
 	q.mu.Lock()
 	if !q.closed {
 		q.dropTail()
-		q.runs = append(q.runs, run{seg: adopt(frame), to: len(frame), count: 1, charge: cap(frame)})
+		q.runs = append(q.runs, run{seg: adopt(frame), to: len(frame), count: 1, charge: cap(frame), bye: true})
 		q.msgs++
 		q.bytes += cap(frame)
 		q.closed = true
@@ -391,7 +394,9 @@ func (q *queue) discard() (lost int) {
 	for ; q.head < len(q.runs); q.head++ {
 		r := &q.runs[q.head]
 		if r.status == nil {
-			lost += r.count
+			if !r.bye {
+				lost += r.count
+			}
 			q.msgs -= r.count
 			q.bytes -= r.charge
 			r.seg.release()

@@ -78,15 +78,16 @@ func (r *route) push(run run) {
 	}
 }
 
-// lookup works out the route of a topic.
-func (rs *routes) lookup(name []byte) *route {
+// lookup works out the route of a topic. What a subscription publishes goes to all others; what the
+// node itself publishes (hub is nil) only to those with loopback.
+func (rs *routes) lookup(name []byte, hub *Subscription) *route {
 	r := &route{subs: rs.subs.Match(name, nil), peers: rs.peers.Match(name, nil), traffic: rs.traffic.counter(name)}
 	r.targets = make([]*queue, 0, len(r.peers))
 	for _, p := range r.peers {
 		r.targets = append(r.targets, p.queue)
 	}
 	for _, s := range r.subs {
-		if s.loopback {
+		if s != hub && (s.loopback || hub != nil) {
 			r.targets = append(r.targets, s.queue)
 		}
 	}
@@ -103,6 +104,7 @@ const maxCachedRoutes = 4096
 // A routeCache remembers the routes of topics that were used lately. The next message very often has
 // the topic of the last.
 type routeCache struct {
+	hub   *Subscription // that publishes; nil: the node
 	snap  *routes
 	topic []byte
 	last  *route
@@ -117,7 +119,7 @@ func (c *routeCache) receive(snap *routes, name []byte) *route {
 	c.renew(snap)
 	r, ok := c.known[string(name)]
 	if !ok {
-		r = snap.lookup(name)
+		r = snap.lookup(name, c.hub)
 		c.known[string(name)] = r
 	}
 	c.topic, c.last = append(c.topic[:0], name...), r
@@ -132,7 +134,7 @@ func (c *routeCache) publish(snap *routes, name string) *route {
 	c.renew(snap)
 	r, ok := c.known[name]
 	if !ok {
-		r = snap.lookup([]byte(name))
+		r = snap.lookup([]byte(name), c.hub)
 		c.known[name] = r
 	}
 	c.topic, c.last = append(c.topic[:0], name...), r

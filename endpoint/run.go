@@ -16,6 +16,7 @@ type run struct {
 	charge int // bytes of memory that the queue counts for it
 	status *Status
 	link   *link // in the queue of a tap: where it was seen
+	bye    bool  // not a message, which counts if it is lost
 }
 
 func (r *run) bytes() []byte { return r.seg.mem[r.from:r.to:r.to] }

@@ -1,10 +1,13 @@
 package endpoint
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"net"
 	"slices"
 
@@ -41,13 +44,18 @@ func secureAnonymously(ctx context.Context, conn net.Conn, role handshake.Role) 
 	if role == handshake.Dialer {
 		side = anontls.Client
 	}
-	secured := side(conn, nil)
+	secured := side(conn, &anontls.Config{HandshakeTimeout: math.MaxInt64}) // ctx has the deadline
 	err := secured.HandshakeContext(ctx)
 	var stranger *anontls.NotTLSError
-	if errors.As(err, &stranger) {
-		return nil, nil, notTLS(stranger.First, err)
+	switch {
+	case errors.As(err, &stranger):
+		return nil, nil, notTLS(conn, role, stranger.First, err)
+	case errors.Is(err, anontls.ErrNoAnonymous) || errors.Is(err, anontls.ErrVersion):
+		return nil, nil, fmt.Errorf("%w: the peer has certificates, and this node is without, that is uses anonymous TLS: give it a certificate, or run the peer without: %w", ErrForeign, err)
+	case err != nil:
+		return nil, nil, err
 	}
-	return secured, nil, err
+	return secured, nil, nil
 }
 
 // Certificates gives the configurations of TLS with certificates. They are asked for each connection,
@@ -75,22 +83,25 @@ func secureByCertificate(ctx context.Context, c Certificates, conn net.Conn, rol
 	} else {
 		config := c.Server().Clone()
 		config.DynamicRecordSizingDisabled = true
+		choose := config.GetConfigForClient
 		config.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			offered = hello.CipherSuites
+			if choose != nil {
+				return choose(hello)
+			}
 			return nil, nil
 		}
 		secured = tls.Server(conn, config)
 	}
 	err := secured.HandshakeContext(ctx)
 	var header tls.RecordHeaderError
-	var alert tls.AlertError
 	switch {
 	case errors.As(err, &header):
-		return nil, nil, notTLS(header.RecordHeader[:], err)
+		return nil, nil, notTLS(conn, role, header.RecordHeader[:], err)
 	case err != nil && slices.Contains(offered, anonymousSuite):
 		return nil, nil, fmt.Errorf("%w: the peer offers anonymous TLS, and this node has certificates: give it a certificate, or run this node without: %w", ErrForeign, err)
-	case errors.As(err, &alert) && alert == alertHandshakeFailure && role == handshake.Dialer:
-		return nil, nil, fmt.Errorf("the peer may be without a certificate, that is use anonymous TLS, or may not accept this node's: %w", err)
+	case noCommonSuite(err) && role == handshake.Dialer && len(secured.ConnectionState().PeerCertificates) == 0:
+		return nil, nil, fmt.Errorf("%w: the peer is without a certificate, that is uses anonymous TLS, and this node has certificates: give it a certificate, or run this node without: %w", ErrForeign, err)
 	case err != nil:
 		return nil, nil, err
 	}
@@ -109,16 +120,34 @@ func secureByCertificate(ctx context.Context, c Certificates, conn net.Conn, rol
 // anonymousSuite is the cipher suite of anonymous TLS.
 const anonymousSuite = 0xC019
 
-// alertHandshakeFailure is the alert with which a server says that there is no common cipher suite.
-const alertHandshakeFailure = 40
+// noCommonSuite tells whether the peer has sent the alert that there is no cipher suite in common. The
+// standard library has the name of an alert that was received, not its number.
+func noCommonSuite(err error) bool {
+	var remote *net.OpError
+	return errors.As(err, &remote) && remote.Op == "remote error" && remote.Err.Error() == "tls: handshake failure"
+}
 
-// notTLS names who has answered in something else than TLS.
-func notTLS(first []byte, err error) error {
-	if foreign := wire.DescribeForeign(first); foreign != "" {
+// protocolVersion is the alert by which a node with TLS off knows that this one has it on. It is what
+// OpenSSL sends then; the standard library and anontls say nothing.
+const protocolVersion = "\x15\x03\x01\x00\x02\x02\x46"
+
+// notTLS names who has answered in something else than TLS, as far as five bytes tell. A Broker node
+// that has dialed learns of it, too.
+func notTLS(conn net.Conn, role handshake.Role, first []byte, err error) error {
+	foreign := wire.DescribeForeign(first)
+	switch {
+	case foreign != "":
 		return fmt.Errorf("%w: the peer speaks %s", ErrForeign, foreign)
-	}
-	if len(first) >= wire.FrameHeaderLen+1 && first[0] == 0 && (first[4] == byte(wire.TypeProbe) || first[4] == byte(wire.TypeHello)) {
+	case len(first) <= wire.FrameHeaderLen || first[0] != 0:
+		return fmt.Errorf("%w: %w", ErrForeign, err)
+	case first[4] == byte(wire.TypeProbe) || first[4] == byte(wire.TypeHello):
+		if role == handshake.Listener {
+			io.WriteString(conn, protocolVersion)
+		}
 		return fmt.Errorf("%w: the peer is a Broker node with TLS off, this node has it on", ErrForeign)
+	case bytes.Equal(first[:5], make([]byte, 5)):
+		// An operation and flags of zero and the first byte of a length.
+		return fmt.Errorf("%w: the peer speaks what may be the protocol of Broker before 2.3 (Zeek 4.2 and older)", ErrForeign)
 	}
 	return fmt.Errorf("%w: %w", ErrForeign, err)
 }

@@ -68,6 +68,7 @@ func (e *Endpoint) Subscribe(topics []string, opts ...SubscribeOption) (*Subscri
 		ep: e, topics: slices.Clone(topics), queue: newQueue(limits),
 		loopback: o.loopback, commands: o.commands, statuses: o.statuses,
 	}
+	s.hub.hub = s
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closing {

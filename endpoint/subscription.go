@@ -4,6 +4,9 @@ import (
 	"context"
 	"iter"
 	"sync/atomic"
+
+	"github.com/zeekpeer/zeekpeer/wire"
+	"github.com/zeekpeer/zeekpeer/wire/data"
 )
 
 // A Subscription receives the messages of the topics that it was made for, from every peer. One
@@ -18,6 +21,7 @@ type Subscription struct {
 
 	received atomic.Uint64
 	reading  atomic.Bool
+	hub      routeCache // of what the subscription publishes; the lock of the outbox guards it
 
 	// What the reader has in hand.
 	runs  []run
@@ -46,6 +50,26 @@ func (s *Subscription) Stats() SubscriptionStats {
 // to flush what it writes before it waits.
 func (s *Subscription) Buffered() bool {
 	return len(s.rest) > 0 || len(s.runs) > 0 || s.queue.buffered()
+}
+
+// PublishPayload sends an encoded value in the name of the subscription, as what Broker calls a hub:
+// to the peers, and to every other subscription of this node, with loopback or without, but not to
+// this one. For the rest it is like [Endpoint.PublishPayload].
+func (s *Subscription) PublishPayload(ctx context.Context, topic string, payload []byte) (receivers int, err error) {
+	if err := s.ep.checkPublish(topic); err != nil {
+		return 0, err
+	}
+	if err := data.Validate(payload); err != nil {
+		return 0, err
+	}
+	s.ep.outbox.hubs.Store(true)
+	buf, r, err := s.ep.outbox.begin(ctx, &s.ep.routes, &s.hub, topic)
+	if buf == nil {
+		return 0, err
+	}
+	start := len(buf)
+	buf = wire.AppendEnvelopeHeader(buf, s.ep.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
+	return s.ep.commit(wire.EndFrame(append(buf, payload...), start), r), nil
 }
 
 // Messages returns the messages as they come. The loop ends when ctx does, when the subscription is
@@ -92,7 +116,7 @@ func (s *Subscription) events(ctx context.Context) iter.Seq[Event] {
 			if !ok {
 				return
 			}
-			if s.loopback {
+			if s.loopback || s.ep.outbox.hubs.Load() {
 				s.ep.outbox.flush(s.queue)
 			}
 			select {

@@ -33,17 +33,34 @@ func (p *peer) write() error {
 		for i := range runs {
 			if i > 0 {
 				if err := p.writeControl(); err != nil {
+					p.unsent(runs[i:], 0)
 					return err
 				}
 			}
 			b := runs[i].bytes()
-			if _, err := p.conn.Write(b); err != nil {
+			if n, err := p.conn.Write(b); err != nil {
+				p.unsent(runs[i:], n)
 				return err
 			}
 			p.framesOut.Add(uint64(runs[i].count))
 			p.bytesOut.Add(uint64(len(b)))
 			if p.ep.taps.Load() != nil {
 				p.ep.tapped(runs[i], &p.sent)
+			}
+		}
+	}
+}
+
+// unsent counts what the writer had in hand when the connection ended, of which written bytes are gone
+// out.
+func (p *peer) unsent(runs []run, written int) {
+	p.bytesOut.Add(uint64(written))
+	for _, r := range runs {
+		for b := r.bytes(); len(b) > 0 && !r.bye; b = b[frameLen(b):] {
+			if written -= frameLen(b); written >= 0 {
+				p.framesOut.Add(1)
+			} else {
+				p.drop(DropPeeringEnded, 1)
 			}
 		}
 	}
