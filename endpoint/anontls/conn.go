@@ -274,8 +274,8 @@ var (
 	errCut         = fmt.Errorf("anontls: the connection ended without close_notify: %w", io.ErrUnexpectedEOF)
 )
 
-// readRecord reads the next record, and opens it: data into dst, if that is large enough, everything
-// else, and without protection, in the buffer of input.
+// readRecord reads the next record, and opens it into dst, if that is large enough, otherwise in the
+// buffer of input.
 func (c *Conn) readRecord(dst []byte) (recordType, []byte, error) {
 	for len(c.input.pending()) < headerLen {
 		if err := c.input.fill(); err != nil {
@@ -307,9 +307,6 @@ func (c *Conn) readRecord(dst []byte) (recordType, []byte, error) {
 	record := c.input.take(headerLen + n)
 	data := record[headerLen:]
 	if c.in.opener != nil {
-		if typ != recordData {
-			dst = nil
-		}
 		var err error
 		if data, err = c.in.opener.open(dst, record); err != nil {
 			return 0, nil, err

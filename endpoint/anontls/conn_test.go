@@ -84,7 +84,7 @@ func TestDuplex(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if client.input.batch != nil || server.input.batch != nil {
+		if client.input.batch != nil || server.input.batch != nil || client.in.plain != nil || server.in.plain != nil {
 			t.Error("a buffer was not given back")
 		}
 	})

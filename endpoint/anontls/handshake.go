@@ -164,9 +164,6 @@ func (h *handshake) readRecord() (recordType, []byte, error) {
 func (h *handshake) readFinished(o *opener, label string) error {
 	c := h.c
 	h.stage = "while waiting for the ChangeCipherSpec"
-	if len(c.in.hand) > 0 {
-		return refuse(alertUnexpectedMessage, "%v instead of a ChangeCipherSpec", messageType(c.in.hand[0]))
-	}
 	typ, body, err := h.readRecord()
 	switch {
 	case err != nil:

@@ -110,7 +110,8 @@ var sizes = append(func() (s []int) {
 
 func TestSealAsReference(t *testing.T) {
 	both(t, func(t *testing.T, etm bool) {
-		s, r := newSealer(testKeys, etm, fill), &reference{etm: etm}
+		random := 0
+		s, r := newSealer(testKeys, etm, func(b []byte) { random += len(b); fill(b) }), &reference{etm: etm}
 		seen := map[[16]byte]bool{}
 		for _, n := range sizes {
 			data := make([]byte, n)
@@ -132,6 +133,12 @@ func TestSealAsReference(t *testing.T) {
 				t.Fatal("an IV came twice")
 			}
 			seen[iv] = true
+		}
+		if random != len(sizes)*blockLen {
+			t.Errorf("%d random bytes for %d IVs", random, len(sizes))
+		}
+		if again := newSealer(testKeys, etm, fill).seal(nil, recordData, nil); seen[[16]byte(again[5:])] {
+			t.Error("the first IV is the same again")
 		}
 	})
 }
