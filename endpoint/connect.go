@@ -34,7 +34,8 @@ func (e *Endpoint) connect(ctx context.Context, raw net.Conn, role handshake.Rol
 	ctx, cancel := context.WithTimeout(ctx, e.opts.handshakeTimeout)
 	defer cancel()
 	// A deadline in the past ends whatever read or write is under way.
-	defer context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })()
+	stop := context.AfterFunc(ctx, func() { raw.SetDeadline(time.Unix(1, 0)) })
+	defer stop()
 	conn, names, err := e.opts.security.secure(ctx, raw, role)
 	if err != nil {
 		return outcome{err: &PeerError{Addr: addr, Op: "handshake", Err: explainSecurity(ctx, err)}}
@@ -52,6 +53,9 @@ func (e *Endpoint) connect(ctx context.Context, raw net.Conn, role handshake.Rol
 		e.pending.know(raw)
 		return handshake.Proceed
 	})
+	if err == nil && !stop() {
+		err = ctx.Err() // too late: that deadline may be set at any moment from now on
+	}
 	if err == nil {
 		raw.SetDeadline(time.Time{})
 		p := e.newPeer(m, raw, in, addr, names, role == handshake.Dialer)
@@ -172,7 +176,7 @@ func explainSecurity(ctx context.Context, err error) error {
 		return err
 	case errors.Is(ctx.Err(), context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded):
 		return fmt.Errorf("%w: the TLS handshake did not end: %w", ErrTimeout, err)
-	case errors.Is(err, io.EOF):
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
 		return fmt.Errorf("the peer closed the connection during the TLS handshake: %w", err)
 	}
 	return err

@@ -116,13 +116,22 @@ func (p *Peering) Err() error {
 // seconds allow.
 func (p *Peering) Unpeer(ctx context.Context) {
 	p.mu.Lock()
-	current := p.peer
+	current, changed := p.peer, p.changed
 	p.mu.Unlock()
-	if current != nil {
-		current.leave(ctx)
-	}
 	p.cancel()
-	<-p.done
+	for {
+		if current != nil {
+			current.leave(ctx)
+		}
+		select {
+		case <-changed: // a handshake that was about to end well may have made a peer
+		case <-p.done:
+			return
+		}
+		p.mu.Lock()
+		current, changed = p.peer, p.changed
+		p.mu.Unlock()
+	}
 }
 
 func (p *Peering) set(current *peer, id wire.EndpointID, err error) {

@@ -43,6 +43,7 @@ type Endpoint struct {
 	watchers  []*Subscription // those with statuses
 	peerCount chan struct{}   // closed and replaced when a peer is added
 	ended     Stats           // of peers that there were
+	lost      uint64          // messages, by the queues of subscriptions that there were
 	closing   bool
 	closed    chan struct{}
 }

@@ -48,11 +48,12 @@ func (p *peer) info() PeerInfo {
 			info.Dropped[reason] = n
 		}
 	}
-	if n := p.queue.dropped.Load(); n > 0 {
-		info.Dropped[DropQueueFull] = n
+	dropped, late := p.queue.dropped.Load(), p.queue.late.Load()
+	if dropped > 0 {
+		info.Dropped[DropQueueFull] = dropped
 	}
-	if n := p.queue.late.Load(); n > 0 {
-		info.Dropped[DropPeeringEnded] += n
+	if late > 0 {
+		info.Dropped[DropPeeringEnded] += late
 	}
 	return info
 }

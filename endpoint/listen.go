@@ -77,7 +77,10 @@ func (e *Endpoint) serveConn(conn net.Conn) {
 		e.servePeer(out.peer, out.slot)
 	case out.redundant:
 		e.log.Debug("redundant connection refused", "peer", out.slot.id, "addr", addr)
-	case e.ctx.Err() == nil && !evicted:
+	case evicted:
+		e.refusals.Add(1)
+		e.log.Debug("connection closed for newer ones, too many are in their handshake", "addr", addr)
+	case e.ctx.Err() == nil:
 		e.refused(addr, out.err)
 	}
 }

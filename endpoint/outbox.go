@@ -51,10 +51,10 @@ func (o *outbox) begin(ctx context.Context, snap *atomic.Pointer[routes], cache 
 			o.turnTo(r)
 		}
 		if r.run.room <= 0 {
+			o.seal(r) // what is in the run takes room, too
 			var space <-chan struct{}
 			var limits QueueLimits
 			if r.run.room, limits, space = r.room(); space != nil {
-				o.seal(r)
 				o.mu.Unlock()
 				if err := waitForSpace(ctx, space, limits); err != nil {
 					return nil, r, err

@@ -2,9 +2,7 @@ package endpoint
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"net"
 	"sync"
@@ -39,6 +37,7 @@ type peer struct {
 	received link                     // the two directions, for taps
 	sent     link
 	lastRead atomic.Int64 // nanoseconds on the endpoint's clock
+	reads    atomic.Uint64
 	paused   atomic.Bool  // its reader waits for a subscriber
 	rtt      atomic.Int64 // of the last ping, in nanoseconds
 	since    time.Time
@@ -71,20 +70,25 @@ func (p *peer) run() {
 	go func() {
 		defer close(writer)
 		if err := p.write(); err != nil {
-			p.end(&PeerError{Addr: p.addr, ID: p.id, Op: "write", Err: err}, false)
+			p.end(p.whyEnded("write", err), false)
 		}
 	}()
 	err := p.read()
 	p.in.release()
-	switch {
-	case (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)) && p.saidBye.Load(): // real nodes end TLS without close_notify
-		p.end(ErrBye, false)
-	default:
-		p.end(&PeerError{Addr: p.addr, ID: p.id, Op: "read", Err: err}, false)
-	}
+	p.end(p.whyEnded("read", err), false)
 	p.watchdog.Stop()
 	<-writer
 	p.queue.take() // gives back what the writer had in hand
+}
+
+// whyEnded explains the error with which reading or writing ended. A peer that has taken leave closes
+// its side: what fails then, be it a write that came too late, a reset, or TLS without close_notify as
+// real nodes end it, is no news.
+func (p *peer) whyEnded(op string, err error) error {
+	if p.saidBye.Load() {
+		return ErrBye
+	}
+	return &PeerError{Addr: p.addr, ID: p.id, Op: op, Err: err}
 }
 
 // end closes the connection. The first caller's reason counts.
@@ -106,6 +110,7 @@ func (p *peer) leave(ctx context.Context) {
 	p.byeOnce.Do(func() {
 		p.byeToken = newToken()
 		p.byeSent.Store(true)
+		p.ep.outbox.flush(p.queue)
 		p.queue.pushLast(wire.AppendPing(nil, p.ep.id, p.id, wire.AppendBye(nil, p.byeToken)))
 	})
 	timer := time.NewTimer(byeTimeout)
@@ -120,7 +125,10 @@ func (p *peer) leave(ctx context.Context) {
 }
 
 // touch notes that the peer has just said something.
-func (p *peer) touch() { p.lastRead.Store(p.ep.now()) }
+func (p *peer) touch() {
+	p.lastRead.Store(p.ep.now())
+	p.reads.Add(1)
+}
 
 // watch pings the peer, and ends it when it has said nothing for too long.
 func (p *peer) watch() {
@@ -150,7 +158,7 @@ func (p *peer) answers(ctx context.Context) bool {
 	if p.paused.Load() {
 		return true
 	}
-	before := p.lastRead.Load()
+	before := p.reads.Load() // not the time of the last, for a clock may be coarse
 	p.ping()
 	tick := time.NewTicker(probeStep)
 	defer tick.Stop()
@@ -159,11 +167,11 @@ func (p *peer) answers(ctx context.Context) bool {
 		case <-p.stopped:
 			return false
 		case <-tick.C:
-			if p.lastRead.Load() != before {
+			if p.reads.Load() != before {
 				return true
 			}
 		case <-ctx.Done():
-			return p.lastRead.Load() != before
+			return p.reads.Load() != before
 		}
 	}
 }

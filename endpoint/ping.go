@@ -46,7 +46,7 @@ func (e *Endpoint) Ping(ctx context.Context, id wire.EndpointID) (time.Duration,
 	case came := <-w.came:
 		return came.Sub(sent), nil
 	case <-p.stopped:
-		return 0, fmt.Errorf("ping %v: %w: %w", id, ErrNotPeered, context.Cause(ctx))
+		return 0, fmt.Errorf("ping %v: %w: the peering ended", id, ErrNotPeered)
 	case <-ctx.Done():
 		return 0, fmt.Errorf("ping %v: %w", id, ctx.Err())
 	}

@@ -27,10 +27,13 @@ func (e *Endpoint) Publish(ctx context.Context, topic string, v data.Value) (rec
 	return e.commit(wire.EndFrame(buf, start), r), nil
 }
 
+// eventLevels is how many containers the arguments of an event stand in.
+const eventLevels = 3
+
 // PublishEvent sends an event as Zeek does. It does not allocate. For the rest it is like Publish.
 func (e *Endpoint) PublishEvent(ctx context.Context, topic, name string, args ...data.Value) (receivers int, err error) {
 	for i := range args {
-		if err := data.CheckDepth(args[i]); err != nil {
+		if err := data.CheckDepthInside(args[i], eventLevels); err != nil {
 			return 0, fmt.Errorf("args[%d]: %w", i, err)
 		}
 	}
@@ -91,6 +94,7 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 		}
 	}
 	e.outbox.flush(p.queue) // what was published before goes first
+	e.traffic.counter([]byte(topic)).published(1, len(frame))
 	seg := adopt(frame)
 	defer seg.release()
 	return push(run{seg: seg, to: len(frame), count: 1}) > 0, nil

@@ -17,9 +17,9 @@ const takeBytes = 128 << 10
 // bounded in messages and in bytes of memory. Many may push; one takes.
 type queue struct {
 	limits QueueLimits
-	// dropped counts what was lost, for whatever reason.
+	// dropped counts what was lost because the queue was full.
 	dropped atomic.Uint64
-	// late counts what was pushed once the queue was closed.
+	// late counts what was pushed after the queue was closed.
 	late atomic.Uint64
 	// onOverflow is called, without the lock, when a Disconnect queue runs over.
 	onOverflow func()
@@ -101,6 +101,9 @@ func (q *queue) makeRoom(r *run) (overflow bool) {
 			r.skip(r.count - fit)
 		}
 	case Disconnect:
+		if q.fit(r) == r.count {
+			return false // alone, and larger than the whole queue
+		}
 		q.dropped.Add(uint64(r.count))
 		r.count = 0
 		q.overflow()
@@ -414,6 +417,16 @@ func (q *queue) openSpace() {
 		close(q.space)
 		q.space = nil
 	}
+}
+
+// lost returns how many messages were lost because the queue was full, or had run over.
+func (q *queue) lost() uint64 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.overflowed {
+		return q.dropped.Load() + q.late.Load()
+	}
+	return q.dropped.Load()
 }
 
 // buffered tells whether there is something to take.

@@ -6,13 +6,16 @@ import "maps"
 type Stats struct {
 	Peers               int    // now
 	PeeringsEnded       uint64 // lost or removed
-	Refused             uint64 // connections that were accepted and did not become peerings
+	Refused             uint64 // connections accepted that did not become peerings, save second ones of a peer
 	DialsFailed         uint64
-	FramesIn, BytesIn   uint64
-	FramesOut, BytesOut uint64
-	Queued, QueuedBytes int   // what waits for peers now
-	ReceiveBytes        int64 // memory in which large messages are being received now
-	Dropped             map[DropReason]uint64
+	FramesIn, BytesIn   uint64 // frames of all kinds
+	FramesOut, BytesOut uint64 // messages, and bytes of all frames
+	Queued, QueuedBytes int    // messages that wait for peers now, and the memory that they keep
+	ReceiveBytes        int64  // memory in which large messages are being received now
+
+	// Dropped counts what was lost. For DropSubscriberFull these are the messages that the queues of
+	// subscriptions have lost; a peer's own counter has only those that did not get into one.
+	Dropped map[DropReason]uint64
 }
 
 // add adds the counters of a peer.
@@ -42,6 +45,16 @@ func (e *Endpoint) Stats() Stats {
 		s.add(&info)
 		s.Queued += info.Queued
 		s.QueuedBytes += info.QueuedBytes
+	}
+	lost := e.lost
+	for sub := range e.subs {
+		lost += sub.queue.lost()
+	}
+	if delete(s.Dropped, DropSubscriberFull); lost > 0 {
+		if s.Dropped == nil {
+			s.Dropped = make(map[DropReason]uint64)
+		}
+		s.Dropped[DropSubscriberFull] = lost
 	}
 	s.Peers = len(byID)
 	s.Refused, s.DialsFailed = e.refusals.Load(), e.failures.Load()

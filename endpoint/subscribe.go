@@ -93,6 +93,7 @@ func (e *Endpoint) unsubscribe(s *Subscription) {
 		return
 	}
 	delete(e.subs, s)
+	e.lost += s.queue.lost()
 	if i := slices.Index(e.watchers, s); i >= 0 {
 		e.watchers = slices.Delete(slices.Clone(e.watchers), i, i+1)
 	}

@@ -43,7 +43,7 @@ func (s *Subscription) Topics() []string { return s.topics }
 // Stats returns what the subscription has seen so far.
 func (s *Subscription) Stats() SubscriptionStats {
 	messages, size := s.queue.depth()
-	return SubscriptionStats{Received: s.received.Load(), Dropped: s.queue.dropped.Load(), Queued: messages, Bytes: size}
+	return SubscriptionStats{Received: s.received.Load(), Dropped: s.queue.lost(), Queued: messages, Bytes: size}
 }
 
 // Buffered tells whether another message can be had without waiting. It is for the reader, who may want
@@ -175,6 +175,6 @@ func (s *Subscription) Err() error {
 
 // Close ends the subscription. Messages that wait are dropped, and the loop over them ends.
 func (s *Subscription) Close() {
+	s.queue.abandon() // first, so that unsubscribe finds the last count of what was dropped
 	s.ep.unsubscribe(s)
-	s.queue.abandon()
 }

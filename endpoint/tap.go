@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"slices"
+	"sync/atomic"
 
 	"github.com/zeekpeer/zeekpeer/wire"
 )
@@ -12,8 +13,13 @@ import (
 // peered, control messages included. It costs the node next to nothing until there is one, and never
 // holds up anybody: what it has no room for is counted.
 type Tap struct {
-	ep    *Endpoint
-	queue *queue
+	ep      *Endpoint
+	queue   *queue
+	reading atomic.Bool
+
+	// What the reader has in hand.
+	runs []run
+	rest []byte // frames of runs[0] that are still to come
 }
 
 // A link is one direction of a peering, as it shows in a tap.
@@ -75,21 +81,18 @@ func (e *Endpoint) tapped(r run, l *link) {
 	}
 }
 
-// Frames returns what is seen, until ctx ends or the tap is closed.
+// Frames returns what is seen, until ctx ends, or the tap or the endpoint is closed. One goroutine at a
+// time may read; a loop that was left goes on where it stopped.
 func (t *Tap) Frames(ctx context.Context) iter.Seq[TapFrame] {
 	return func(yield func(TapFrame) bool) {
-		for ctx.Err() == nil {
-			runs, ok := t.queue.take()
-			for _, r := range runs {
-				for b := r.bytes(); len(b) > 0; b = b[frameLen(b):] {
-					n := frameLen(b)
-					f := TapFrame{Peer: r.link.peer.id, Addr: r.link.peer.addr, Sent: r.link.sent, Body: b[wire.FrameHeaderLen:n:n]}
-					if !yield(f) {
-						return
-					}
-				}
-			}
-			if len(runs) > 0 {
+		if !t.reading.CompareAndSwap(false, true) {
+			panic("endpoint: two goroutines read from one tap")
+		}
+		defer t.reading.Store(false)
+		for t.drain(yield) && ctx.Err() == nil {
+			var ok bool
+			if t.runs, ok = t.queue.take(); len(t.runs) > 0 {
+				t.rest = t.runs[0].bytes()
 				continue
 			}
 			if !ok {
@@ -101,6 +104,23 @@ func (t *Tap) Frames(ctx context.Context) iter.Seq[TapFrame] {
 			}
 		}
 	}
+}
+
+// drain yields what is in hand. It reports whether the loop goes on.
+func (t *Tap) drain(yield func(TapFrame) bool) bool {
+	for len(t.runs) > 0 {
+		for l := t.runs[0].link; len(t.rest) > 0; {
+			n := frameLen(t.rest)
+			f := TapFrame{Peer: l.peer.id, Addr: l.peer.addr, Sent: l.sent, Body: t.rest[wire.FrameHeaderLen:n:n]}
+			if t.rest = t.rest[n:]; !yield(f) {
+				return false
+			}
+		}
+		if t.runs = t.runs[1:]; len(t.runs) > 0 {
+			t.rest = t.runs[0].bytes()
+		}
+	}
+	return true
 }
 
 // Dropped returns how many frames were lost because the reader was slow.

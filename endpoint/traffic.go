@@ -11,14 +11,17 @@ import (
 // together, under [OtherTopics].
 const maxTrafficTopics = 1024
 
+// maxTrafficTopic bounds a topic that is counted by itself, since its name is kept.
+const maxTrafficTopic = 256
+
 // OtherTopics stands for all topics that are not counted one by one.
 const OtherTopics = "(other topics)"
 
 // TopicTraffic is how much was received and published under one topic.
 type TopicTraffic struct {
 	Topic                 string
-	MessagesIn, BytesIn   uint64 // received from peers, whoever is subscribed
-	MessagesOut, BytesOut uint64 // published by this node, each once, however many receive it
+	MessagesIn, BytesIn   uint64 // received from peers and allowed, whoever is subscribed
+	MessagesOut, BytesOut uint64 // published by this node to anybody, each once, however many receive it
 }
 
 // A topicCounter counts the traffic of one topic.
@@ -47,7 +50,7 @@ func (t *trafficTable) counter(topic []byte) *topicCounter {
 	defer t.mu.Unlock()
 	c := t.topics[string(topic)]
 	if c == nil {
-		if len(t.topics) >= maxTrafficTopics {
+		if len(topic) > maxTrafficTopic || len(t.topics) >= maxTrafficTopics {
 			return &t.other
 		}
 		c = new(topicCounter)
