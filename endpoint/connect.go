@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/wire"
@@ -149,7 +150,7 @@ func (e *Endpoint) explain(ctx context.Context, err error, in *frameReader, role
 			return fmt.Errorf("%w: the peer accepted the connection and said nothing%s", ErrTimeout, e.hint())
 		}
 		return fmt.Errorf("%w: the handshake did not end (%d bytes received)", ErrTimeout, in.received)
-	case errors.Is(err, io.EOF) && len(seen) == 0 && role == handshake.Dialer:
+	case (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) && len(seen) == 0 && role == handshake.Dialer:
 		return fmt.Errorf("the peer closed the connection without a word%s", e.hint())
 	case errors.Is(err, io.EOF):
 		return fmt.Errorf("the peer closed the connection during the handshake (%d bytes received)", in.received)

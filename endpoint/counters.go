@@ -16,7 +16,7 @@ const (
 	DropNoSubscriber                     // nobody here is subscribed to the topic
 	DropPongFlood                        // a pong not sent: the peer asks for more than it reads, or for more than 1 MiB
 	DropSubscriberFull                   // the queue of a subscription of this process was full
-	DropPeeringEnded                     // still queued when the peering ended
+	DropPeeringEnded                     // queued, or being written, when the peering ended
 	DropNotAllowed                       // by the access rules; subscriptions count as one each time
 	numDropReasons     = iota
 )

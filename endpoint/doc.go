@@ -24,7 +24,10 @@
 // points into it and is valid until the loop asks for the next one; [Message.Clone] keeps it. What
 // its methods decode (an event, a value, the topic) is the caller's for good.
 //
-// # Encryption
+// # Who may do what
 //
-// Connections are plain TCP: whoever can reach the port can read, publish and subscribe.
+// By default connections are plain TCP and everybody may do everything: whoever can reach the port can
+// read, publish and subscribe. [WithSecurity] protects connections; only [CertificateTLS] tells who is
+// at the other end. [WithAccess] asks rules what each peer may do, which package rules reads from a
+// file.
 package endpoint

@@ -264,6 +264,7 @@ func TestHostileFrames(t *testing.T) {
 			return wire.AppendEnvelope(nil, wire.Envelope{Sender: p.id, Type: wire.TypeCommand, Topic: []byte("/test"), Payload: nested(0)})
 		}, endpoint.DropNoSubscriber},
 		{"to a topic nobody asked for", func(p *rawPeer) []byte { return p.data("/other", nested(0)) }, endpoint.DropNoSubscriber},
+		{"a topic that never leaves a node", func(p *rawPeer) []byte { return p.data("<$>/local/data/statuses", nested(0)) }, endpoint.DropMalformed},
 		{"a ping of 2 MB", func(p *rawPeer) []byte {
 			return wire.AppendPing(nil, p.id, p.remote, make([]byte, 2<<20))
 		}, endpoint.DropPongFlood},

@@ -75,8 +75,8 @@ func (o *options) validate() (err error) {
 	if o.retry < 0 {
 		err = errors.Join(err, fmt.Errorf("retry interval %v: want zero (once) or more", o.retry))
 	}
-	if o.pingTimeout < o.pingInterval {
-		err = errors.Join(err, fmt.Errorf("ping timeout %v is below the ping interval %v: every peering would be lost", o.pingTimeout, o.pingInterval))
+	if o.pingTimeout < 2*o.pingInterval {
+		err = errors.Join(err, fmt.Errorf("ping timeout %v is below twice the ping interval %v: peers would be lost that answer", o.pingTimeout, o.pingInterval))
 	}
 	const most = 1<<31 - 5 // the reference's bound
 	for _, n := range []struct {
@@ -126,7 +126,8 @@ func WithHandshakeTimeout(d time.Duration) Option {
 func WithDialTimeout(d time.Duration) Option { return func(o *options) { o.dialTimeout = d } }
 
 // WithPing sets how often peers are pinged, 10 s by default, and after how much silence a peer is
-// lost, 30 s by default.
+// lost, 30 s by default. Silence is noticed when the next ping is due; the timeout is at least two
+// intervals.
 func WithPing(interval, timeout time.Duration) Option {
 	return func(o *options) { o.pingInterval, o.pingTimeout = interval, timeout }
 }

@@ -70,12 +70,12 @@ func (p *peer) run() {
 	go func() {
 		defer close(writer)
 		if err := p.write(); err != nil {
-			p.end(p.whyEnded("write", err), false)
+			p.end(p.whyEnded("write", err), p.byeSent.Load())
 		}
 	}()
 	err := p.read()
 	p.in.release()
-	p.end(p.whyEnded("read", err), false)
+	p.end(p.whyEnded("read", err), p.byeSent.Load())
 	p.watchdog.Stop()
 	<-writer
 	p.queue.take() // gives back what the writer had in hand

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/zeekpeer/zeekpeer/topic"
 	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/data"
 )
@@ -45,6 +46,9 @@ func (d *dispatcher) frames() (need int, err error) {
 	b, at, start := in.seg.filled(), in.at, in.at
 	snap := d.p.ep.routes.Load()
 	d.reset(snap)
+	if d.p.ep.taps.Load() != nil {
+		d.tap()
+	}
 	count := 0
 	for {
 		if len(b)-at < wire.FrameHeaderLen {
@@ -74,9 +78,6 @@ func (d *dispatcher) frames() (need int, err error) {
 	in.at = at
 	d.p.framesIn.Add(uint64(count))
 	d.p.bytesIn.Add(uint64(at - start))
-	if count > 0 && d.p.ep.taps.Load() != nil {
-		d.p.ep.tapped(run{seg: in.seg, from: start, to: at, count: count}, &d.p.received)
-	}
 	return need, err
 }
 
@@ -124,6 +125,7 @@ func (d *dispatcher) hand(q *queue) {
 			select {
 			case <-space:
 			case <-d.p.stopped:
+				d.p.drop(DropPeeringEnded, r.count)
 				return
 			}
 			d.p.paused.Store(false)
@@ -178,6 +180,10 @@ func (d *dispatcher) message(snap *routes, e wire.Envelope, body []byte, from, t
 	}
 	if len(body) > limit {
 		p.malformed(fmt.Errorf("%v of %d bytes, at most %d accepted", e.Type, len(body), limit))
+		return
+	}
+	if bytes.HasPrefix(e.Topic, []byte(topic.LocalPrefix)) {
+		p.malformed(fmt.Errorf("%v on %q, a topic that never leaves a node", e.Type, e.Topic))
 		return
 	}
 	if d.access != nil {

@@ -26,11 +26,12 @@ import (
 // with arguments. Such a process prints "ready" and what it has to say, and ends with its standard
 // input.
 var roles = map[string]func(args []string){
-	"sender": sendForEver, // ADDR: a peer that sends events as fast as the socket takes them
-	"sinks":  runSinks,    // ADDR N all|own: peers that only count bytes
-	"silent": runSilent,   // ADDR N: connections that say nothing
-	"echo":   runEcho,     // sends back what it receives
-	"node":   runNode,     // ADDR ID: a node that listens and answers each message on its topic with /answer
+	"sender":  sendForEver, // ADDR: a peer that sends events as fast as the socket takes them
+	"sinks":   runSinks,    // ADDR N all|own: peers that only count bytes
+	"silent":  runSilent,   // ADDR N: connections that say nothing
+	"echo":    runEcho,     // sends back what it receives
+	"node":    runNode,     // ADDR ID: a node that listens and answers each message on its topic with /answer
+	"watcher": runWatcher,  // ADDR ZONE|- PING TIMEOUT ID: a node that keeps peered with ADDR, and asks it
 }
 
 const roleEnv = "ZEEKPEER_TEST_ROLE"

@@ -10,8 +10,9 @@ import (
 )
 
 // A Tap receives a copy of everything that this node and its peers say to each other once they are
-// peered, control messages included. It costs the node next to nothing until there is one, and never
-// holds up anybody: what it has no room for is counted.
+// peered, control messages included, in the order in which it is written and read. What is written is
+// seen right before, also if the connection breaks then. It costs the node next to nothing until
+// there is one, and never holds up anybody: what it has no room for is counted.
 type Tap struct {
 	ep      *Endpoint
 	queue   *queue
@@ -78,6 +79,24 @@ func (e *Endpoint) tapped(r run, l *link) {
 	r.link = l
 	for _, t := range e.allTaps() {
 		t.queue.push(r)
+	}
+}
+
+// tap gives the whole frames that were read to all taps, before anything comes of them: a question is
+// seen before its answer.
+func (d *dispatcher) tap() {
+	in := d.p.in
+	r := run{seg: in.seg, from: in.at, to: in.at}
+	for b := in.pending(); len(b) >= wire.FrameHeaderLen; b = b[frameLen(b):] {
+		n := frameLen(b)
+		if n > len(b) || n > d.limit+wire.FrameHeaderLen {
+			break
+		}
+		r.to += n
+		r.count++
+	}
+	if r.count > 0 {
+		d.p.ep.tapped(r, &d.p.received)
 	}
 }
 

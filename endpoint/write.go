@@ -34,6 +34,9 @@ func (p *peer) write() error {
 					return err
 				}
 			}
+			if p.ep.taps.Load() != nil {
+				p.ep.tapped(runs[i], &p.sent)
+			}
 			b := runs[i].bytes()
 			if n, err := p.conn.Write(b); err != nil {
 				p.unsent(runs[i:], n)
@@ -41,9 +44,6 @@ func (p *peer) write() error {
 			}
 			p.framesOut.Add(uint64(runs[i].count))
 			p.bytesOut.Add(uint64(len(b)))
-			if p.ep.taps.Load() != nil {
-				p.ep.tapped(runs[i], &p.sent)
-			}
 		}
 	}
 }
@@ -67,7 +67,7 @@ func (p *peer) unsent(runs []run, written int) {
 // the socket takes it. It never blocks: if it returns false, the frame is to be put into the lane. A
 // ping that wakes nobody is answered in half the time.
 func (p *peer) writeNow(frame []byte) bool {
-	if p.now == nil || !p.writing.TryLock() {
+	if p.now == nil || p.ep.taps.Load() != nil || !p.writing.TryLock() {
 		return false
 	}
 	defer p.writing.Unlock()
@@ -83,9 +83,6 @@ func (p *peer) writeNow(frame []byte) bool {
 		p.rest = frame[n:]
 		p.lane.waiting.Store(true)
 		p.queue.signal()
-	}
-	if p.ep.taps.Load() != nil {
-		p.ep.tapped(wholeRun(frame), &p.sent)
 	}
 	return true
 }
@@ -109,12 +106,12 @@ func (p *peer) writeControl() error {
 	if len(frames) == 0 {
 		return nil
 	}
+	if p.ep.taps.Load() != nil {
+		p.ep.tapped(wholeRun(frames), &p.sent)
+	}
 	if _, err := p.conn.Write(frames); err != nil {
 		return err
 	}
 	p.bytesOut.Add(uint64(len(frames)))
-	if p.ep.taps.Load() != nil {
-		p.ep.tapped(wholeRun(frames), &p.sent)
-	}
 	return nil
 }

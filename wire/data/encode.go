@@ -41,8 +41,11 @@ func appendElems(dst []byte, elems []Value) []byte {
 }
 
 // CheckDepth returns [ErrDepth] if v nests deeper than [MaxDepth].
-func CheckDepth(v Value) error {
-	if !v.kind.container() || fits(v, MaxDepth) {
+func CheckDepth(v Value) error { return CheckDepthInside(v, 0) }
+
+// CheckDepthInside is CheckDepth for a value that is to stand inside of so many containers.
+func CheckDepthInside(v Value, containers int) error {
+	if !v.kind.container() || fits(v, MaxDepth-containers) {
 		return nil
 	}
 	return ErrDepth
