@@ -119,8 +119,8 @@ func (e *RefusedError) Error() string {
 
 // Dial connects to the API at rawURL, such as "ws://127.0.0.1:27759", or wss for TLS, and subscribes
 // to topics, which are prefixes; none if there is only something to publish. A URL without a path
-// means [Path]. The error tells why the first attempt failed; a connection that is lost later is made
-// again until the client is closed.
+// means [Path]. The error tells why the first attempt failed, unless [InBackground] is given; a
+// connection that is lost later is made again until the client is closed.
 func Dial(ctx context.Context, rawURL string, topics []string, opts ...ClientOption) (*Client, error) {
 	c := &Client{done: make(chan struct{})}
 	if err := c.opts.apply(opts); err != nil {
@@ -141,9 +141,11 @@ func Dial(ctx context.Context, rawURL string, topics []string, opts ...ClientOpt
 		return nil, err
 	}
 	c.in, c.out = newInbox(c.opts.maxQueued, c.opts.maxBytes), newOutbox(c.opts.maxQueued, c.opts.maxBytes)
-	conn, err := c.connect(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.url, err)
+	var conn *clientConn
+	if !c.opts.background {
+		if conn, err = c.connect(ctx); err != nil {
+			return nil, fmt.Errorf("%s: %w", c.url, err)
+		}
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	go c.run(conn)
@@ -162,6 +164,20 @@ func (c *Client) Publish(ctx context.Context, topic string, v data.Value) error 
 	text := data.AppendJSONMessage(make([]byte, 0, 256), topic, v)
 	if len(text) > c.opts.maxMessage {
 		return fmt.Errorf("message of %d bytes as JSON, at most %d", len(text), c.opts.maxMessage)
+	}
+	return c.out.push(ctx, text)
+}
+
+// PublishPayload queues an encoded value. It is checked first, and rendered without being decoded. For
+// the rest it is like Publish.
+func (c *Client) PublishPayload(ctx context.Context, topic string, payload []byte) error {
+	if len(topic) > wire.MaxTopicLen {
+		return fmt.Errorf("%w: %d bytes, at most %d", endpoint.ErrTopic, len(topic), wire.MaxTopicLen)
+	}
+	// JSON is about seven times as long as what it encodes.
+	text, err := data.AppendJSONPayload(make([]byte, 0, min(8*len(payload), 4096)), topic, payload, c.opts.maxMessage)
+	if err != nil {
+		return err
 	}
 	return c.out.push(ctx, text)
 }
@@ -351,27 +367,30 @@ func (c *Client) run(conn *clientConn) {
 	defer close(c.done)
 	defer c.cancel()
 	defer c.out.abandon()
-	wait := c.opts.backoffMin
+	wait := time.Duration(0)
+	if conn == nil {
+		conn = c.reconnect(&wait)
+	}
 	for conn != nil {
 		since := time.Now()
 		err := c.serve(conn)
 		c.in.tell(Status{Code: Lost, Err: err})
 		c.opts.log.Info("websocket connection lost", "url", c.url, "err", err)
-		if time.Since(since) > c.opts.backoffMax {
+		if wait == 0 || time.Since(since) > c.opts.backoffMax {
 			wait = c.opts.backoffMin
 		}
 		conn = c.reconnect(&wait)
 	}
 }
 
-// reconnect dials until there is a connection. It returns nil if the client is closed before.
+// reconnect dials until there is a connection, after a wait, and longer ones after that. It returns nil if the client is closed before.
 func (c *Client) reconnect(wait *time.Duration) *clientConn {
 	ctx, cancel := context.WithCancel(c.ctx)
 	defer cancel()
 	defer context.AfterFunc(c.out.closing, cancel)()
 	for {
 		timer := time.NewTimer(*wait/2 + rand.N(*wait/2+1))
-		*wait = min(2**wait, c.opts.backoffMax)
+		*wait = min(max(2**wait, c.opts.backoffMin), c.opts.backoffMax)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():

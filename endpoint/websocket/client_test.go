@@ -382,3 +382,81 @@ func TestTLS(t *testing.T) {
 		}
 	}
 }
+
+// An encoded value is checked, rendered and sent.
+func TestPublishPayload(t *testing.T) {
+	ep := newEndpoint(t)
+	_, url := serve(t, ep)
+	f := join(t, url, "/a")
+	c := dial(t, url, nil, ours.WithMaxMessage(1024))
+	v := data.Vector(data.Count(1), data.Set(data.String("x"), data.Bool(true)))
+	if err := c.PublishPayload(t.Context(), "/a/x", data.AppendValue(nil, v)); err != nil {
+		t.Fatal(err)
+	}
+	if m := f.next(); m.Topic != "/a/x" || m.DataType != "vector" {
+		t.Errorf("got %+v", m)
+	}
+	for want, payload := range map[string][]byte{
+		"ends too early": {14, 1}, "left over": {0, 0}, "duplicate": {12, 2, 0, 0},
+		"more than 1024 bytes": data.AppendValue(nil, data.String(strings.Repeat("x", 1024))),
+	} {
+		if err := c.PublishPayload(t.Context(), "/a", payload); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	if err := c.PublishPayload(t.Context(), strings.Repeat("x", 1<<16), []byte{0}); !errors.Is(err, endpoint.ErrTopic) {
+		t.Errorf("got %v", err)
+	}
+	if st := c.Stats(); st.Sent != 1 || st.QueuedOut != 0 {
+		t.Errorf("%+v", st)
+	}
+}
+
+// A client in the background may be there before its server.
+func TestInBackground(t *testing.T) {
+	ep := newEndpoint(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String()
+	l.Close()
+	c := dial(t, "ws://"+addr, []string{"/a"}, ours.InBackground(), ours.WithBackoff(time.Millisecond, 10*time.Millisecond))
+	if err := c.Publish(t.Context(), "/b", data.Count(1)); err != nil {
+		t.Fatal(err)
+	}
+	ctx := patient(t)
+	event, stop := iter.Pull(c.Events(ctx))
+	defer stop()
+	if e, ok := event(); !ok || e.Status == nil || e.Status.Code != ours.Unavailable {
+		t.Fatalf("got %+v", e)
+	}
+	sub, err := ep.Subscribe([]string{"/b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := ours.Listen(ctx, ep, addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shutdown(t, s)
+	for m := range sub.Messages(ctx) {
+		if v, err := m.Value(); err != nil || !v.Equal(data.Count(1)) {
+			t.Errorf("got %v, %v", v, err)
+		}
+		break
+	}
+	for e, ok := event(); ok && e.Status.Code != ours.Connected; e, ok = event() {
+		if e.Status.Code != ours.Unavailable {
+			t.Fatalf("got %+v", e.Status)
+		}
+	}
+	if c.Stats().Connects != 1 {
+		t.Errorf("%+v", c.Stats())
+	}
+	never := dial(t, "ws://192.0.2.1:1", nil, ours.InBackground())
+	closeClient(t, never)
+	if _, err := ours.Dial(ctx, "http://127.0.0.1", nil, ours.InBackground()); err == nil {
+		t.Error("an address of another kind is taken")
+	}
+}

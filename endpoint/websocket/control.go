@@ -25,6 +25,7 @@ const (
 	codeAppName         = "invalid_application_name"
 	codeTopic           = "invalid_topic"
 	codeQueueFull       = "queue_full"
+	codeNotAllowed      = "not_allowed"
 )
 
 func (m control) encode() []byte {

@@ -27,7 +27,8 @@
 // The protocol knows no users: whoever is let in can read and publish everything. [Listen] refuses an
 // address other than loopback unless there is a token, a client certificate is demanded or [AllowRemote]
 // says that it is meant so. A page in a browser can reach loopback, too: a request with an Origin is
-// refused unless [WithOrigins] lists it or it is that of the server itself.
+// refused unless [WithOrigins] lists it or it is that of the server itself. [WithAccess] says what
+// those who are let in may do.
 //
 // # Slow clients
 //

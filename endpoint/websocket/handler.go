@@ -54,6 +54,15 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	s := newSession(h, r)
+	if h.opts.access != nil {
+		s.access = h.opts.access(r)
+	}
+	if s.access.Refuse {
+		h.refused.Add(1)
+		h.opts.log.Warn("websocket client refused by the access rules", "addr", r.RemoteAddr, "app", s.app)
+		http.Error(w, "not welcome by the access rules", http.StatusForbidden)
+		return
+	}
 	if reason := h.add(s); reason != "" {
 		h.refused.Add(1)
 		w.Header().Set("Retry-After", "5")
@@ -130,13 +139,14 @@ type ServerStats struct {
 	Accepted uint64 // clients so far
 	Refused  uint64 // requests that did not become clients
 
-	Received, Invalid, Sent, Dropped, Unsent uint64 // as in [ClientInfo]
+	Received, Invalid, Denied, Sent, Dropped, Unsent uint64 // as in [ClientInfo]
 }
 
 // add adds the counters of a client.
 func (st *ServerStats) add(c ClientInfo) {
 	st.Received += c.Received
 	st.Invalid += c.Invalid
+	st.Denied += c.Denied
 	st.Sent += c.Sent
 	st.Dropped += c.Dropped
 	st.Unsent += c.Unsent

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"path"
 	"strings"
 	"time"
@@ -112,6 +113,7 @@ type serverOptions struct {
 	topicsTimeout time.Duration
 	allowBlocks   bool
 	allowRemote   bool
+	access        func(*http.Request) endpoint.Access
 }
 
 func (o *serverOptions) apply(opts []ServerOption) error {
@@ -186,6 +188,14 @@ func AllowBlockingStores() ServerOption {
 // are.
 func AllowRemote() ServerOption { return serverOption(func(o *serverOptions) { o.allowRemote = true }) }
 
+// WithAccess asks rules what a client may do, once, by the request that it came with: its token, its
+// certificate, its address. Of the topics that it asks for it gets those that it may subscribe to. What
+// it must not do is answered by an error message with the code "not_allowed", and counted in
+// [ClientInfo]. By default every client may do everything.
+func WithAccess(rules func(*http.Request) endpoint.Access) ServerOption {
+	return serverOption(func(o *serverOptions) { o.access = rules })
+}
+
 // clientOptions is what a client is made with.
 type clientOptions struct {
 	common
@@ -195,6 +205,7 @@ type clientOptions struct {
 	backoffMax  time.Duration
 	maxQueued   int
 	maxBytes    int
+	background  bool
 }
 
 func (o *clientOptions) apply(opts []ClientOption) error {
@@ -236,6 +247,9 @@ func WithDialTimeout(d time.Duration) ClientOption {
 func WithBackoff(first, most time.Duration) ClientOption {
 	return clientOption(func(o *clientOptions) { o.backoffMin, o.backoffMax = first, most })
 }
+
+// InBackground makes [Dial] return at once, and the client connect as soon as there is a server.
+func InBackground() ClientOption { return clientOption(func(o *clientOptions) { o.background = true }) }
 
 // WithClientQueues bounds what waits in a client, in messages and bytes: what was received and not
 // yet asked for, and what was published and not yet sent. Each is 8192 messages or 64 MiB by default.

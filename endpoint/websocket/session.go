@@ -15,6 +15,7 @@ import (
 	ws "github.com/coder/websocket"
 
 	"github.com/zeekpeer/zeekpeer/endpoint"
+	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/data"
 )
 
@@ -32,10 +33,11 @@ type ClientInfo struct {
 	Addr            string // as seen
 	ApplicationName string // X-Application-Name, "" if the client has not told
 	Since           time.Time
-	Topics          []string // not to be changed; nil until the client has told
+	Topics          []string // that it gets; not to be changed; nil until the client has told
 
 	Received uint64 // data messages of the client, published
 	Invalid  uint64 // messages of the client that could not be published and were answered by an error
+	Denied   uint64 // by the access rules: messages that were not published, topics not subscribed to
 	Sent     uint64 // data messages to the client
 	Dropped  uint64 // messages lost because the client was too slow
 	Unsent   uint64 // messages that are no valid values or too large as JSON
@@ -55,7 +57,8 @@ type session struct {
 	cancel  context.CancelFunc
 	ready   atomic.Bool // sub is set
 	sub     *endpoint.Subscription
-	counter struct{ received, invalid, sent, unsent atomic.Uint64 }
+	access  endpoint.Access
+	counter struct{ received, invalid, denied, sent, unsent atomic.Uint64 }
 
 	mu    sync.Mutex // guards what follows
 	conn  *batchConn
@@ -72,7 +75,7 @@ func newSession(h *Handler, r *http.Request) *session {
 func (s *session) info() ClientInfo {
 	info := ClientInfo{
 		Addr: s.addr, ApplicationName: s.app, Since: s.since,
-		Received: s.counter.received.Load(), Invalid: s.counter.invalid.Load(),
+		Received: s.counter.received.Load(), Invalid: s.counter.invalid.Load(), Denied: s.counter.denied.Load(),
 		Sent: s.counter.sent.Load(), Unsent: s.counter.unsent.Load(),
 	}
 	if s.ready.Load() {
@@ -220,6 +223,7 @@ func (s *session) subscribe(in *messageReader) error {
 	if s.h.opts.allowBlocks {
 		opts = append(opts, endpoint.AllowBlockingStores())
 	}
+	topics, denied := s.access.Narrow(topics)
 	sub, err := s.h.ep.Subscribe(topics, opts...)
 	var blocks *endpoint.BlocksStoresError
 	switch {
@@ -235,7 +239,18 @@ func (s *session) subscribe(in *messageReader) error {
 	s.ready.Store(true)
 	s.h.opts.log.Info("websocket client added", "addr", s.addr, "app", s.app, "topics", topics)
 	s.ws.SetReadLimit(int64(s.h.opts.maxMessage))
-	return s.send(control{Type: "ack", Endpoint: s.h.ep.ID().String(), Version: s.h.opts.version})
+	if err := s.send(control{Type: "ack", Endpoint: s.h.ep.ID().String(), Version: s.h.opts.version}); err != nil || denied == nil {
+		return err
+	}
+	s.denied(denied)
+	return s.send(control{Type: "error", Code: codeNotAllowed, Context: denied.Error()})
+}
+
+// denied counts what the client must not do, and tells of the first time.
+func (s *session) denied(err error) {
+	if s.counter.denied.Add(1) == 1 {
+		s.h.opts.log.Warn("denied to a websocket client by the access rules; more is only counted", "addr", s.addr, "app", s.app, "err", err)
+	}
 }
 
 // broken closes a connection that reading from has failed.
@@ -261,7 +276,11 @@ func (s *session) read(in *messageReader) error {
 			if s.ctx.Err() != nil {
 				return err
 			}
-			s.counter.invalid.Add(1)
+			if _, ok := errors.AsType[*endpoint.AccessError](err); ok {
+				s.denied(err)
+			} else {
+				s.counter.invalid.Add(1)
+			}
 			if err := s.send(inputError(n, kind, text, err)); err != nil {
 				return err
 			}
@@ -275,7 +294,10 @@ func (s *session) read(in *messageReader) error {
 // inputError says what is wrong with the nth message of a client, in Broker's words and then in ours.
 func inputError(n int, kind ws.MessageType, text []byte, err error) control {
 	code, what := codeDeserialization, "contained invalid data"
+	_, denied := errors.AsType[*endpoint.AccessError](err)
 	switch {
+	case denied:
+		code, what = codeNotAllowed, "was not published"
 	case kind != ws.MessageText:
 		what = "is no text"
 	case errors.Is(err, endpoint.ErrTopic):
@@ -300,17 +322,19 @@ func (s *session) publish(kind ws.MessageType, text, buf []byte) ([]byte, error)
 		return buf, err
 	}
 	buf = data.AppendValue(buf, v)
+	if err := s.access.MayPublish(wire.TypeData, name, buf); err != nil {
+		return buf, err
+	}
 	_, err = s.sub.PublishPayload(s.ctx, name, buf)
 	return buf, err
 }
 
 // write sends what comes for the client until the session or the subscription ends.
 func (s *session) write() {
-	r := renderer{limit: maxRendered}
 	var buf []byte
 	for m := range s.sub.Messages(s.ctx) {
 		var err error
-		if buf, err = s.writeMessage(&r, buf, m); err != nil {
+		if buf, err = s.writeMessage(buf, m); err != nil {
 			s.cancel()
 			return // reading fails, too
 		}
@@ -330,8 +354,8 @@ func (s *session) write() {
 }
 
 // writeMessage sends one message, or counts it if it cannot be sent. It returns buf for the next.
-func (s *session) writeMessage(r *renderer, buf []byte, m endpoint.Message) ([]byte, error) {
-	buf, err := r.append(buf[:0], m.Topic(), m.Payload())
+func (s *session) writeMessage(buf []byte, m endpoint.Message) ([]byte, error) {
+	buf, err := data.AppendJSONPayload(buf[:0], m.Topic(), m.Payload(), maxRendered)
 	if err != nil {
 		if s.counter.unsent.Add(1) == 1 {
 			s.h.opts.log.Warn("message not sent to a websocket client; more are only counted", "addr", s.addr, "topic", m.Topic(), "peer", m.Sender(), "err", err)

@@ -3,7 +3,6 @@ package data
 import (
 	"encoding/binary"
 	"fmt"
-	"slices"
 	"unsafe"
 )
 
@@ -143,61 +142,8 @@ func (t *builder) container(kind Kind, at int, v *Value) (int, error) {
 	if err != nil {
 		return at, err
 	}
-	switch kind {
-	case KindSet:
-		if elems, err = t.set(elems); err != nil {
-			return at, &SyntaxError{Offset: t.start + start, Err: err}
-		}
-		*v = setOf(elems)
-	case KindTable:
-		if n == 0 {
-			*v = tableOf(nil) // no room of an Entry need be left where elems points
-			return at, nil
-		}
-		entries, err := t.table(unsafe.Slice((*Entry)(unsafe.Pointer(unsafe.SliceData(elems))), n))
-		if err != nil {
-			return at, &SyntaxError{Offset: t.start + start, Err: err}
-		}
-		*v = tableOf(entries)
-	default:
-		*v = Vector(elems...)
+	if *v = containerOf(kind, elems); len(v.slots()) < slots && !t.lenient {
+		return at, &SyntaxError{Offset: t.start + start, Err: ErrDuplicate}
 	}
 	return at, nil
-}
-
-// set brings the elements of a set into order, which they are in very often.
-func (t *builder) set(elems []Value) ([]Value, error) {
-	if ascending(elems, Value.Compare) {
-		return elems, nil
-	}
-	slices.SortStableFunc(elems, Compare)
-	unique := slices.CompactFunc(elems, Value.Equal)
-	if len(unique) < len(elems) && !t.lenient {
-		return nil, ErrDuplicate
-	}
-	return unique, nil
-}
-
-// table does the same for the entries of a table.
-func (t *builder) table(entries []Entry) ([]Entry, error) {
-	byKey := func(a, b Entry) int { return a.Key.Compare(b.Key) }
-	if ascending(entries, byKey) {
-		return entries, nil
-	}
-	slices.SortStableFunc(entries, byKey)
-	unique := slices.CompactFunc(entries, func(a, b Entry) bool { return a.Key.Equal(b.Key) })
-	if len(unique) < len(entries) && !t.lenient {
-		return nil, ErrDuplicate
-	}
-	return unique, nil
-}
-
-// ascending tells whether each element is greater than the one before.
-func ascending[T any](s []T, compare func(a, b T) int) bool {
-	for i := 1; i < len(s); i++ {
-		if compare(s[i-1], s[i]) >= 0 {
-			return false
-		}
-	}
-	return true
 }

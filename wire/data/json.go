@@ -20,9 +20,13 @@ func AppendJSON(dst []byte, v Value) []byte {
 // AppendJSONMessage appends a data message: {"type":"data-message","topic":...,"@data-type":...,
 // "data":...}.
 func AppendJSONMessage(dst []byte, topic string, v Value) []byte {
+	return append(appendJSONFields(appendJSONHead(dst, topic), v), '}')
+}
+
+// appendJSONHead appends what stands before the value of a data message.
+func appendJSONHead(dst []byte, topic string) []byte {
 	dst = append(dst, `{"type":"data-message","topic":`...)
-	dst = append(appendJSONString(dst, topic), ',')
-	return append(appendJSONFields(dst, v), '}')
+	return append(appendJSONString(dst, topic), ',')
 }
 
 // appendJSONFields appends what stands between the braces.

@@ -224,6 +224,52 @@ func TestJSONForms(t *testing.T) {
 	}
 }
 
+// However the members of an object stand, and whatever stands between them, the value is the same.
+func TestJSONMembers(t *testing.T) {
+	want := data.Vector(data.Count(1), data.String("a\"b"), data.Table(
+		data.Entry{Key: data.String("k"), Value: data.Set(data.Bool(true), data.None())},
+		data.Entry{Key: data.String("l"), Value: data.Vector()}))
+	forms := map[string]func(kind, value string) string{
+		"usual":         func(k, v string) string { return `{"@data-type":"` + k + `","data":` + v + `}` },
+		"reversed":      func(k, v string) string { return `{"data":` + v + `,"@data-type":"` + k + `"}` },
+		"spaces":        func(k, v string) string { return "\t{ \"@data-type\" :\n\"" + k + "\" , \"data\" : " + v + " }\r" },
+		"spaces at end": func(k, v string) string { return `{"@data-type":"` + k + `","data":` + v + " }" },
+		"more behind": func(k, v string) string {
+			return `{"@data-type":"` + k + `","data":` + v + `,"x":[{},{"y":null},-1.5e3],"type":7,"topic":{}}`
+		},
+		"more before":  func(k, v string) string { return `{"x":{},"@data-type":"` + k + `","y":false,"data":` + v + `}` },
+		"more between": func(k, v string) string { return `{"@data-type":"` + k + `","x":"}","data":` + v + `}` },
+		"escaped":      func(k, v string) string { return `{"\u0040data-type":"` + k + `","d\u0061ta":` + v + `}` },
+	}
+	for name, form := range forms {
+		text := form("vector", "["+form("count", "1")+","+form("string", `"a\"b"`)+","+form("table", "[ {\"value\":"+form("vector", "[ ]")+",\"key\":"+form("string", `"l"`)+
+			"} ,{\"key\":"+form("string", `"k"`)+", \"value\" : "+form("set", "["+form("boolean", "true")+", "+form("none", "{}")+"]")+"}]")+"]")
+		got, err := data.ParseJSON([]byte(text), data.StrictJSON)
+		if err != nil || !got.Equal(want) {
+			t.Errorf("%s: %s: got %v, %v", name, text, got, err)
+		}
+		// Cut short it is none, and what was read of it does no harm to what comes after it.
+		for i := range len(strings.TrimSpace(text)) {
+			if v, err := data.ParseJSON([]byte(text[:i]), data.StrictJSON); err == nil {
+				t.Errorf("%s: %s is taken for %v", name, text[:i], v)
+			}
+		}
+		if !got.Equal(want) {
+			t.Errorf("%s: has become %v", name, got)
+		}
+	}
+	for _, text := range []string{
+		`{}`, `{"@data-type":"count"}`, `{"data":1}`, `{"@data-type":"count","data":1,}`, `{"@data-type":"count","data":1,"data":1}`,
+		`{"@data-type":"count","data":1,"@data-type":"count"}`, `{"@data-type":"counts","data":1}`, `{"@data-type":"count,"data":1}`,
+		`{"@data-type":"count","data":1}}`, `{"@data-type":"count","data":1]`, `{"@data-type":"count","data":01}`, `{"@data-type":"set","data":[,]}`,
+		`{"@data-type":"table","data":[{}]}`, `{"@data-type":"table","data":[{"key":{"@data-type":"none","data":{}}}]}`, `{"@data-type":"vector","data":[{"@data-type":"none","data":{}}}`,
+	} {
+		if v, err := data.ParseJSON([]byte(text), data.AnyJSON); !errors.Is(err, data.ErrJSON) {
+			t.Errorf("%s: got %v, %v", text, v, err)
+		}
+	}
+}
+
 func BenchmarkJSON(b *testing.B) {
 	v := shapes()["1-event"]
 	text := data.AppendJSONMessage(nil, "/test", v)

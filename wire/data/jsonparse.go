@@ -1,12 +1,13 @@
 package data
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf16"
 	"unicode/utf8"
 	"unsafe"
@@ -28,7 +29,8 @@ const (
 
 // ParseJSON parses a value, which must use up b.
 func ParseJSON(b []byte, dialect JSONDialect) (Value, error) {
-	p := jsonParser{b: b, any: dialect == AnyJSON}
+	p := newJSONParser(b, dialect)
+	defer p.release()
 	v := p.value(0)
 	p.end()
 	if p.err != nil {
@@ -40,13 +42,14 @@ func ParseJSON(b []byte, dialect JSONDialect) (Value, error) {
 // ParseJSONMessage parses a data message and returns its topic and value. Members that are not part
 // of a data message are ignored.
 func ParseJSONMessage(b []byte, dialect JSONDialect) (topic string, v Value, err error) {
-	p := jsonParser{b: b, any: dialect == AnyJSON}
+	p := newJSONParser(b, dialect)
+	defer p.release()
 	m := p.members(0)
 	p.end()
 	if p.err != nil {
 		return "", Value{}, p.err
 	}
-	if m.messageType != "data-message" {
+	if string(m.messageType) != "data-message" {
 		return "", Value{}, fmt.Errorf(`%w: "type" is %q, want "data-message"`, ErrJSON, m.messageType)
 	}
 	if !m.hasTopic {
@@ -55,12 +58,41 @@ func ParseJSONMessage(b []byte, dialect JSONDialect) (topic string, v Value, err
 	return m.topic, m.v, nil
 }
 
+// How a parser takes memory for what it returns: in pieces that the length of the text bounds.
+const (
+	slabValues = 128  // values in one piece, if not more are needed at once
+	slabChars  = 4096 // bytes of strings in one piece
+	leastText  = 30   // bytes of text that any value takes: {"@data-type":"set","data":[]}
+	keepOpen   = 1024 // values that a parser may hold which is used again
+)
+
 // A jsonParser parses in one pass over the text. After the first error it is at the end.
 type jsonParser struct {
 	b   []byte
 	at  int
 	any bool
 	err error
+
+	open  []Value // what the containers hold so far whose end has not come, one behind the other
+	slab  []Value // memory for what those hold whose end has come
+	chars []byte  // memory for strings
+}
+
+var jsonParsers = sync.Pool{New: func() any { return new(jsonParser) }}
+
+// newJSONParser returns a parser that must be released.
+func newJSONParser(b []byte, dialect JSONDialect) *jsonParser {
+	p := jsonParsers.Get().(*jsonParser)
+	p.b, p.any = b, dialect == AnyJSON
+	return p
+}
+
+func (p *jsonParser) release() {
+	clear(p.open) // as close does
+	*p = jsonParser{open: p.open[:0]}
+	if cap(p.open) <= keepOpen {
+		jsonParsers.Put(p)
+	}
 }
 
 func (p *jsonParser) fail(at int, format string, args ...any) {
@@ -92,6 +124,16 @@ func (p *jsonParser) expect(c byte) bool {
 	return true
 }
 
+// comma tells whether there is another member or element, and if not consumes what ends the list.
+func (p *jsonParser) comma(end byte) bool {
+	if p.next() == ',' {
+		p.at++
+		return true
+	}
+	p.expect(end)
+	return false
+}
+
 func (p *jsonParser) end() {
 	if p.next(); p.at < len(p.b) {
 		p.fail(p.at, "text behind the value")
@@ -100,27 +142,49 @@ func (p *jsonParser) end() {
 
 // jsonMembers is what an object of interest has.
 type jsonMembers struct {
-	messageType, topic string
-	hasTopic           bool
-	v                  Value
+	messageType []byte
+	topic       string
+	hasTopic    bool
+	v           Value
 }
 
 // value parses {"@data-type":T,"data":V}.
 func (p *jsonParser) value(depth int) Value { return p.members(depth).v }
 
+// usual consumes what nearly all values begin with: {"@data-type":T,"data":
+func (p *jsonParser) usual() (kind Kind, ok bool) {
+	const before, between = `{"@data-type":"`, `","data":`
+	b := p.b[p.at:]
+	if len(b) < leastText || string(b[:len(before)]) != before {
+		return 0, false
+	}
+	b = b[len(before):]
+	n := bytes.IndexByte(b, '"')
+	if n < 0 || len(b) < n+len(between) || string(b[n:n+len(between)]) != between {
+		return 0, false
+	}
+	if kind, ok = kindNamed(b[:n]); ok {
+		p.at += len(before) + n + len(between)
+	}
+	return kind, ok
+}
+
 // members parses an object with "@data-type" and "data", in either order.
 func (p *jsonParser) members(depth int) (m jsonMembers) {
+	p.next()
 	start := p.at
-	if !p.expect('{') {
-		return m
+	dataAt, done, more := -1, false, true
+	kind, hasKind := p.usual()
+	if hasKind {
+		dataAt = p.at
+		m.v, done = p.data(kind, depth), true
+		more = p.comma('}')
+	} else if p.expect('{') && p.next() == '}' {
+		p.at++
+		more = false
 	}
-	kind, hasKind, dataAt := Kind(0), false, -1
-	done := false
-	for first := true; p.err == nil; first = false {
-		if p.next() == '}' && first {
-			p.at++
-			break
-		}
+	for more && p.err == nil {
+		p.next()
 		at := p.at
 		key := p.text()
 		if !p.expect(':') {
@@ -129,12 +193,12 @@ func (p *jsonParser) members(depth int) (m jsonMembers) {
 		switch string(key) {
 		case "@data-type":
 			name := p.text()
-			i := slices.Index(kindNames[:], string(name))
-			if i < 0 || hasKind {
+			var ok bool
+			if kind, ok = kindNamed(name); !ok || hasKind {
 				p.fail(at, `"@data-type" is %q`, name)
 				return m
 			}
-			kind, hasKind = Kind(i), true
+			hasKind = true
 		case "data":
 			if dataAt >= 0 {
 				p.fail(at, `"data" twice`)
@@ -146,20 +210,18 @@ func (p *jsonParser) members(depth int) (m jsonMembers) {
 			} else {
 				p.skip(0) // until its type is known
 			}
-		case "type":
-			m.messageType = p.optionalString()
-		case "topic":
-			m.hasTopic = p.next() == '"'
-			m.topic = p.optionalString()
+		case "type", "topic":
+			if p.next() != '"' {
+				p.skip(0)
+			} else if text := p.text(); len(key) == len("type") {
+				m.messageType = text
+			} else {
+				m.topic, m.hasTopic = p.keep(text), true
+			}
 		default:
 			p.skip(0)
 		}
-		if p.next() == ',' {
-			p.at++
-			continue
-		}
-		p.expect('}')
-		break
+		more = p.comma('}')
 	}
 	switch {
 	case p.err != nil:
@@ -176,15 +238,6 @@ func (p *jsonParser) members(depth int) (m jsonMembers) {
 		}
 	}
 	return m
-}
-
-// optionalString parses a string, or skips anything else.
-func (p *jsonParser) optionalString() string {
-	if p.next() == '"' {
-		return p.str()
-	}
-	p.skip(0)
-	return ""
 }
 
 // data parses the data of a value of the given kind.
@@ -222,10 +275,7 @@ func (p *jsonParser) data(kind Kind, depth int) Value {
 			p.fail(at, "%w", ErrDepth)
 			return Value{}
 		}
-		if kind == KindTable {
-			return p.table(depth + 1)
-		}
-		return p.elems(kind, depth+1)
+		return p.container(kind, at, depth+1)
 	case KindString:
 		return String(p.str())
 	case KindEnum:
@@ -268,50 +318,61 @@ func (p *jsonParser) real(at int) Value {
 	return Real(f)
 }
 
-func (p *jsonParser) elems(kind Kind, depth int) Value {
-	at := p.at
-	var elems []Value
-	p.list(func() { elems = append(elems, p.value(depth)) })
+// container parses [...], the data of a set, vector or table.
+func (p *jsonParser) container(kind Kind, at, depth int) Value {
+	first := len(p.open)
+	for more := p.list(); more; more = p.err == nil && p.comma(']') {
+		if kind == KindTable {
+			p.entry(depth)
+		} else {
+			v := p.value(depth)
+			p.open = append(p.open, v)
+		}
+	}
 	if p.err != nil {
 		return Value{}
 	}
-	if kind == KindVector {
-		return Vector(elems...)
-	}
-	set := Set(elems...)
-	if set.Len() != len(elems) {
+	elems := p.close(first, depth)
+	v := containerOf(kind, elems)
+	if len(v.slots()) < len(elems) {
 		p.fail(at, "%w", ErrDuplicate)
 	}
-	return set
+	return v
 }
 
-func (p *jsonParser) table(depth int) Value {
-	at := p.at
-	var entries []Entry
-	p.list(func() { entries = append(entries, p.entry(depth)) })
-	if p.err != nil {
-		return Value{}
+// close returns what a container holds whose end has come.
+func (p *jsonParser) close(first, depth int) []Value {
+	open := p.open[first:]
+	n := len(open)
+	if n > len(p.slab) {
+		// What is still to come: all that is open, a value for each container that is, and what the rest
+		// of the text may hold.
+		more := len(p.open) + depth + (len(p.b)-p.at)/leastText
+		p.slab = make([]Value, max(n, min(more, slabValues)))
 	}
-	table := Table(entries...)
-	if table.Len() != len(entries) {
-		p.fail(at, "%w", ErrDuplicate)
-	}
-	return table
+	elems := p.slab[:n:n]
+	p.slab = p.slab[n:]
+	copy(elems, open)
+	clear(open)
+	p.open = p.open[:first]
+	return elems
 }
 
 // entry parses {"key":K,"value":V}.
-func (p *jsonParser) entry(depth int) (e Entry) {
+func (p *jsonParser) entry(depth int) {
+	var e Entry
+	p.next()
 	start := p.at
 	if !p.expect('{') {
-		return e
+		return
 	}
 	hasKey, hasValue := false, false
-	for p.err == nil {
+	for more := true; more && p.err == nil; more = p.comma('}') {
 		p.next()
 		at := p.at
 		key := p.text()
 		if !p.expect(':') {
-			return e
+			return
 		}
 		switch {
 		case string(key) == "key" && !hasKey:
@@ -321,60 +382,39 @@ func (p *jsonParser) entry(depth int) (e Entry) {
 		default:
 			p.fail(at, `want "key" and "value" once each, got %q`, key)
 		}
-		if p.next() == ',' {
-			p.at++
-			continue
-		}
-		p.expect('}')
-		break
 	}
 	if p.err == nil && (!hasKey || !hasValue) {
 		p.fail(start, `want "key" and "value"`)
 	}
-	return e
+	p.open = append(p.open, e.Key, e.Value)
 }
 
-// list parses [...], calling elem for each element.
-func (p *jsonParser) list(elem func()) {
+// list consumes the beginning of [...] and tells whether there is an element; if not, the end, too.
+func (p *jsonParser) list() bool {
 	if !p.expect('[') {
-		return
+		return false
 	}
 	if p.next() == ']' {
 		p.at++
-		return
+		return false
 	}
-	for p.err == nil {
-		elem()
-		if p.next() == ',' {
-			p.at++
-			continue
-		}
-		p.expect(']')
-		return
-	}
+	return true
 }
 
 // number returns the text of a number as JSON allows it, "" if there is none. It is valid as long as
 // the text that is parsed.
 func (p *jsonParser) number() string {
 	start := p.at
-	digits := func() bool {
-		from := p.at
-		for p.at < len(p.b) && p.b[p.at] >= '0' && p.b[p.at] <= '9' {
-			p.at++
-		}
-		return p.at > from
-	}
 	if p.at < len(p.b) && p.b[p.at] == '-' {
 		p.at++
 	}
 	from := p.at
-	if !digits() || p.b[from] == '0' && p.at > from+1 {
+	if !p.digits() || p.b[from] == '0' && p.at > from+1 {
 		return ""
 	}
 	if p.at < len(p.b) && p.b[p.at] == '.' {
 		p.at++
-		if !digits() {
+		if !p.digits() {
 			return ""
 		}
 	}
@@ -383,15 +423,39 @@ func (p *jsonParser) number() string {
 		if p.at < len(p.b) && (p.b[p.at] == '+' || p.b[p.at] == '-') {
 			p.at++
 		}
-		if !digits() {
+		if !p.digits() {
 			return ""
 		}
 	}
 	return unsafe.String(&p.b[start], p.at-start)
 }
 
+// digits consumes digits, and tells whether there were any.
+func (p *jsonParser) digits() bool {
+	from := p.at
+	for p.at < len(p.b) && p.b[p.at]-'0' <= 9 {
+		p.at++
+	}
+	return p.at > from
+}
+
 // str parses a string. Bytes that are not UTF-8 stay as they are: Zeek's strings are bytes.
-func (p *jsonParser) str() string { return string(p.text()) }
+func (p *jsonParser) str() string { return p.keep(p.text()) }
+
+// keep returns a string of its own.
+func (p *jsonParser) keep(text []byte) string {
+	if len(text) > cap(p.chars)-len(p.chars) {
+		// Most of the text is none of a string's.
+		size := min((len(p.b)-p.at)/8, slabChars)
+		if len(text) > size/2 {
+			return string(text)
+		}
+		p.chars = make([]byte, 0, size)
+	}
+	start := len(p.chars)
+	p.chars = append(p.chars, text...)
+	return unsafe.String(unsafe.SliceData(p.chars[start:]), len(text))
+}
 
 // text parses a string, which may share the memory of the text that is parsed.
 func (p *jsonParser) text() []byte {
@@ -488,25 +552,21 @@ func (p *jsonParser) skip(depth int) {
 	case '"':
 		p.text()
 	case '[':
-		p.list(func() { p.skip(depth + 1) })
+		for more := p.list(); more; more = p.err == nil && p.comma(']') {
+			p.skip(depth + 1)
+		}
 	case '{':
 		p.at++
 		if p.next() == '}' {
 			p.at++
 			return
 		}
-		for p.err == nil {
+		for more := true; more && p.err == nil; more = p.comma('}') {
 			p.text()
 			if !p.expect(':') {
 				return
 			}
 			p.skip(depth + 1)
-			if p.next() == ',' {
-				p.at++
-				continue
-			}
-			p.expect('}')
-			return
 		}
 	default:
 		for _, word := range []string{"true", "false", "null"} {

@@ -40,6 +40,43 @@ func (k Kind) String() string {
 	return "invalid kind " + strconv.Itoa(int(k))
 }
 
+// kindNamed returns the kind of that name in JSON.
+func kindNamed(name []byte) (k Kind, ok bool) {
+	switch string(name) {
+	case "none":
+		return KindNone, true
+	case "boolean":
+		return KindBool, true
+	case "count":
+		return KindCount, true
+	case "integer":
+		return KindInt, true
+	case "real":
+		return KindReal, true
+	case "string":
+		return KindString, true
+	case "address":
+		return KindAddr, true
+	case "subnet":
+		return KindSubnet, true
+	case "port":
+		return KindPort, true
+	case "timestamp":
+		return KindTime, true
+	case "timespan":
+		return KindTimespan, true
+	case "enum-value":
+		return KindEnum, true
+	case "set":
+		return KindSet, true
+	case "table":
+		return KindTable, true
+	case "vector":
+		return KindVector, true
+	}
+	return 0, false
+}
+
 // zeekNames are the names of Zeek's types (CLUSTER.md section 5.4).
 var zeekNames = [numKinds]string{
 	"none", "bool", "count", "int", "double", "string", "addr", "subnet", "port",

@@ -48,6 +48,33 @@ func tableOf(entries []Entry) Value {
 	return Value{kind: KindTable, num: uint64(len(entries)), ptr: unsafe.Pointer(unsafe.SliceData(entries))}
 }
 
+// containerOf makes a container of the values that it holds, the keys and values of a table by turns.
+// It keeps them and brings those of a set or table into order; of duplicates it drops all but the first.
+func containerOf(kind Kind, slots []Value) Value {
+	switch {
+	case len(slots) == 0:
+		return Value{kind: kind} // no room of an Entry need be left where slots points
+	case kind == KindSet:
+		return setOf(ordered(slots, Compare))
+	case kind == KindTable:
+		entries := unsafe.Slice((*Entry)(unsafe.Pointer(unsafe.SliceData(slots))), len(slots)/2)
+		return tableOf(ordered(entries, func(a, b Entry) int { return a.Key.Compare(b.Key) }))
+	}
+	return Vector(slots...)
+}
+
+// ordered brings s into order, in which it is very often, and drops all but the first of those that
+// are equal.
+func ordered[T any](s []T, compare func(a, b T) int) []T {
+	for i := 1; i < len(s); i++ {
+		if compare(s[i-1], s[i]) >= 0 {
+			slices.SortStableFunc(s, compare)
+			return slices.CompactFunc(s, func(a, b T) bool { return compare(a, b) == 0 })
+		}
+	}
+	return s
+}
+
 // Lookup returns what stands under key in the table v. ok is false if there is nothing, or if v is
 // of another kind.
 func (v Value) Lookup(key Value) (value Value, ok bool) {

@@ -1,4 +1,4 @@
-package websocket
+package data_test
 
 import (
 	"strings"
@@ -11,13 +11,12 @@ import (
 )
 
 // A payload is rendered as its decoded value is.
-func TestRender(t *testing.T) {
-	r := renderer{limit: maxRendered}
+func TestJSONPayload(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		v := datatest.Value(4).Draw(t, "value")
 		topic := rapid.SampledFrom([]string{"", "/a", "/a/b", "quote\"\n\xff"}).Draw(t, "topic")
 		want := string(data.AppendJSONMessage([]byte("before"), topic, v))
-		got, err := r.append([]byte("before"), topic, data.AppendValue(nil, v))
+		got, err := data.AppendJSONPayload([]byte("before"), topic, data.AppendValue(nil, v), 64<<20)
 		if err != nil || string(got) != want {
 			t.Fatalf("got %s, %v, want %s", got, err, want)
 		}
@@ -25,15 +24,15 @@ func TestRender(t *testing.T) {
 }
 
 // The members of a set may come in any order; they are rendered in one.
-func TestRenderOrder(t *testing.T) {
+func TestJSONPayloadOrder(t *testing.T) {
 	payload := []byte{14, 1, 12, 2, 1, 1, 1, 0} // a vector of a set of true and false
-	got, err := (&renderer{limit: 1000}).append(nil, "/a", payload)
+	got, err := data.AppendJSONPayload(nil, "/a", payload, 1000)
 	if want := `{"type":"data-message","topic":"/a","@data-type":"vector","data":[{"@data-type":"set","data":[{"@data-type":"boolean","data":false},{"@data-type":"boolean","data":true}]}]}`; err != nil || string(got) != want {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
 
-func TestRenderRefuses(t *testing.T) {
+func TestJSONPayloadRefuses(t *testing.T) {
 	deep := []byte(strings.Repeat("\x0e\x01", data.MaxDepth+1) + "\x00")
 	for name, payload := range map[string][]byte{
 		"nothing":           {},
@@ -45,34 +44,33 @@ func TestRenderRefuses(t *testing.T) {
 		"too long":          data.AppendValue(nil, data.Vector(make([]data.Value, 1000)...)),
 		"too long, no list": data.AppendValue(nil, data.String(strings.Repeat("\n", 1000))),
 	} {
-		got, err := (&renderer{limit: 1000}).append([]byte("before"), "/a", payload)
+		got, err := data.AppendJSONPayload([]byte("before"), "/a", payload, 1000)
 		if err == nil || string(got) != "before" {
 			t.Errorf("%s: got %s, %v", name, got, err)
 		}
 	}
 }
 
-func TestRenderLimit(t *testing.T) {
+func TestJSONPayloadLimit(t *testing.T) {
 	payload := data.AppendValue(nil, data.Vector(data.Vector(data.String("x")), data.Count(1)))
-	whole, err := (&renderer{limit: maxRendered}).append(nil, "/a", payload)
+	whole, err := data.AppendJSONPayload(nil, "/a", payload, 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, err := (&renderer{limit: len(whole)}).append(nil, "/a", payload); err != nil || len(got) != len(whole) {
+	if got, err := data.AppendJSONPayload(nil, "/a", payload, len(whole)); err != nil || len(got) != len(whole) {
 		t.Errorf("got %s, %v", got, err)
 	}
-	if got, err := (&renderer{limit: len(whole) - 1}).append(nil, "/a", payload); err == nil || len(got) > 0 {
+	if got, err := data.AppendJSONPayload(nil, "/a", payload, len(whole)-1); err == nil || len(got) > 0 {
 		t.Errorf("got %s, %v", got, err)
 	}
 }
 
-func BenchmarkRender(b *testing.B) {
+func BenchmarkJSONPayload(b *testing.B) {
 	payload := data.AppendValue(nil, data.Vector(data.Count(1), data.Count(1), data.Vector(
 		data.String("event_1x"), data.Vector(data.Count(42), data.String("test")))))
-	r := renderer{limit: maxRendered}
 	var buf []byte
 	b.ReportAllocs()
 	for b.Loop() {
-		buf, _ = r.append(buf[:0], "/bench/x", payload)
+		buf, _ = data.AppendJSONPayload(buf[:0], "/bench/x", payload, 1000)
 	}
 }
