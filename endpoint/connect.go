@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/zeekpeer/zeekpeer/endpoint/certs"
 	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/handshake"
 )
@@ -159,7 +160,7 @@ func (e *Endpoint) explain(ctx context.Context, err error, in *frameReader, role
 	if errors.As(err, &large) {
 		return fmt.Errorf("%w: it began with % x", ErrForeign, seen[:min(len(seen), 16)])
 	}
-	return err
+	return certs.Explain(err) // under TLS 1.3 a dialer learns only now that it was refused
 }
 
 // hint says what it may mean if a listener says nothing: a plain one speaks first.

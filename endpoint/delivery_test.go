@@ -613,7 +613,7 @@ func vanish(t *testing.T, addr string, id wire.EndpointID, filter string, n uint
 
 // leave peers with addr, publishes n messages twice from two goroutines, and takes leave.
 func leave(t *testing.T, ctx context.Context, addr string, id wire.EndpointID, filter string, n uint64, how int) {
-	e, err := endpoint.New(endpoint.WithID(id), endpoint.WithPeerQueue(endpoint.QueueLimits{Policy: endpoint.Block}))
+	e, err := endpoint.New(endpoint.WithSecurity(endpoint.PlainTCP()), endpoint.WithID(id), endpoint.WithPeerQueue(endpoint.QueueLimits{Policy: endpoint.Block}))
 	if err != nil {
 		t.Error(err)
 		return

@@ -4,7 +4,7 @@
 //	ep, err := endpoint.New()
 //	...
 //	defer ep.Close(context.Background())
-//	sub, err := ep.Subscribe("/weather/")
+//	sub, err := ep.Subscribe([]string{"/weather/"})
 //	ep.Peer("127.0.0.1:9999")
 //	for msg := range sub.Messages(ctx) {
 //		event, err := msg.Event()
@@ -26,8 +26,8 @@
 //
 // # Who may do what
 //
-// By default connections are plain TCP and everybody may do everything: whoever can reach the port can
-// read, publish and subscribe. [WithSecurity] protects connections; only [CertificateTLS] tells who is
-// at the other end. [WithAccess] asks rules what each peer may do, which package rules reads from a
+// By default connections are those of a Zeek cluster, [AnonymousTLS], and everybody may do everything:
+// what is said is encrypted, but whoever can reach the port can read, publish and subscribe. Only
+// [CertificateTLS], set by [WithSecurity], tells who is at the other end. [WithAccess] asks rules what each peer may do, which package rules reads from a
 // file.
 package endpoint

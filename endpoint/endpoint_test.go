@@ -16,7 +16,7 @@ const patience = 20 * time.Second
 
 func newEndpoint(t testing.TB, opts ...endpoint.Option) *endpoint.Endpoint {
 	t.Helper()
-	e, err := endpoint.New(append([]endpoint.Option{endpoint.WithRetry(50 * time.Millisecond)}, opts...)...)
+	e, err := endpoint.New(append([]endpoint.Option{endpoint.WithRetry(50 * time.Millisecond), endpoint.WithSecurity(endpoint.PlainTCP())}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

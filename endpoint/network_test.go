@@ -29,7 +29,7 @@ func runWatcher(args []string) {
 	if err != nil {
 		panic(err)
 	}
-	e, err := endpoint.New(endpoint.WithID(id), endpoint.WithPing(ping, timeout), endpoint.WithRetry(ping), endpoint.WithDialTimeout(timeout))
+	e, err := endpoint.New(endpoint.WithSecurity(endpoint.PlainTCP()), endpoint.WithID(id), endpoint.WithPing(ping, timeout), endpoint.WithRetry(ping), endpoint.WithDialTimeout(timeout))
 	if err != nil {
 		panic(err)
 	}

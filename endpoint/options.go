@@ -41,7 +41,7 @@ func defaults() options {
 	dial := net.Dialer{KeepAlive: tcpKeepAlive}
 	return options{
 		log:              slog.New(slog.DiscardHandler),
-		security:         PlainTCP(),
+		security:         AnonymousTLS(),
 		listen:           listen.Listen,
 		dial:             dial.DialContext,
 		retry:            time.Second, // as Zeek 7.2 and later
@@ -155,7 +155,8 @@ func WithPeerQueue(l QueueLimits) Option { return func(o *options) { o.peerQueue
 // used up and may arrive more than once.
 func WithForwarding() Option { return func(o *options) { o.forward = true } }
 
-// WithSecurity sets how connections are protected.
+// WithSecurity sets how connections are protected, which must be as the peers do it: [AnonymousTLS] by
+// default, as in Zeek, [CertificateTLS] or [PlainTCP].
 func WithSecurity(s Security) Option { return func(o *options) { o.security = s } }
 
 // WithAccess asks rules what each peer may do, when it becomes a peer and at

@@ -196,7 +196,7 @@ func runNode(args []string) {
 	if err != nil {
 		panic(err)
 	}
-	e, err := endpoint.New(endpoint.WithID(id))
+	e, err := endpoint.New(endpoint.WithSecurity(endpoint.PlainTCP()), endpoint.WithID(id))
 	if err != nil {
 		panic(err)
 	}

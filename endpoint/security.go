@@ -10,8 +10,10 @@ import (
 	"math"
 	"net"
 	"slices"
+	"time"
 
 	"github.com/zeekpeer/zeekpeer/endpoint/anontls"
+	"github.com/zeekpeer/zeekpeer/endpoint/certs"
 	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/handshake"
 )
@@ -103,19 +105,32 @@ func secureByCertificate(ctx context.Context, c Certificates, conn net.Conn, rol
 	case noCommonSuite(err) && role == handshake.Dialer && len(secured.ConnectionState().PeerCertificates) == 0:
 		return nil, nil, fmt.Errorf("%w: the peer is without a certificate, that is uses anonymous TLS, and this node has certificates: give it a certificate, or run this node without: %w", ErrForeign, err)
 	case err != nil:
-		return nil, nil, err
+		linger(conn)
+		return nil, nil, certs.Explain(err)
 	}
 	state := secured.ConnectionState()
 	if len(state.PeerCertificates) == 0 {
 		return nil, nil, errors.New("the peer has presented no certificate")
 	}
-	leaf := state.PeerCertificates[0]
-	names := slices.Clone(leaf.DNSNames)
-	if name := leaf.Subject.CommonName; name != "" && !slices.Contains(names, name) {
-		names = append(names, name)
-	}
-	return secured, names, nil
+	return secured, certs.PeerNames(state), nil
 }
+
+// linger lets the other side read the alert that says why it is refused: if the connection were closed
+// with something unread, a reset would overtake it.
+func linger(conn net.Conn) {
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	conn.SetReadDeadline(time.Now().Add(lingerTime))
+	io.CopyN(io.Discard, conn, lingerBytes)
+}
+
+// How much of what a refused peer still says is read, and for how long.
+const (
+	lingerTime  = time.Second
+	lingerBytes = 64 << 10
+)
 
 // anonymousSuite is the cipher suite of anonymous TLS.
 const anonymousSuite = 0xC019

@@ -111,7 +111,7 @@ func TestSecurity(t *testing.T) {
 		{"off", endpoint.PlainTCP(), endpoint.PlainTCP(), nil, nil},
 		{"anonymous", endpoint.AnonymousTLS(), endpoint.AnonymousTLS(), nil, nil},
 		{"cert", endpoint.CertificateTLS(ca.node(t, "a", "a.example", "other.example")), endpoint.CertificateTLS(ca.node(t, "b.example", "b.example")),
-			[]string{"a.example", "other.example", "a"}, []string{"b.example"}},
+			[]string{"a", "a.example", "other.example"}, []string{"b.example"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if c.a.String() != c.name {

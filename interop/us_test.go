@@ -49,7 +49,7 @@ func deadline(t *testing.T) context.Context {
 
 func newEndpoint(t *testing.T, opts ...endpoint.Option) *endpoint.Endpoint {
 	t.Helper()
-	e, err := endpoint.New(append([]endpoint.Option{endpoint.WithRetry(50 * time.Millisecond)}, opts...)...)
+	e, err := endpoint.New(append([]endpoint.Option{endpoint.WithRetry(50 * time.Millisecond), endpoint.WithSecurity(endpoint.PlainTCP())}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,17 +22,24 @@ const (
 	exitNoRoute = 4 // nobody was subscribed
 )
 
-func main() {
+func main() { os.Exit(command()) }
+
+// command runs the command line of the process and returns its exit code.
+func command() int {
+	// The first signal ends the command cleanly, the second at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(code)
+	defer stop()
+	context.AfterFunc(ctx, stop)
+	// That nobody reads the output any more is for the writer to see, who then ends cleanly, too.
+	signal.Ignore(syscall.SIGPIPE)
+	return run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 }
 
-// An exitError ends the command with a code of its own.
+// A codedError ends the command with an exit code of its own.
 type codedError struct {
 	code int
 	err  error
+	told bool // it stands on standard error already
 }
 
 func (e *codedError) Error() string { return e.err.Error() }
@@ -40,7 +47,31 @@ func (e *codedError) Error() string { return e.err.Error() }
 func (e *codedError) Unwrap() error { return e.err }
 
 func usageError(format string, args ...any) error {
-	return &codedError{exitUsage, fmt.Errorf(format, args...)}
+	return &codedError{code: exitUsage, err: fmt.Errorf(format, args...)}
+}
+
+// codeOf returns the exit code for an error.
+func codeOf(err error) int {
+	var coded *codedError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &coded):
+		return coded.code
+	}
+	return exitError
+}
+
+// tell writes an error as people read it.
+func tell(stderr io.Writer, err error) { fmt.Fprintf(stderr, "zeekpeer: %v\n", err) }
+
+// outputError returns what to make of an error in writing the output: nothing if its reader has gone,
+// as head does.
+func outputError(err error) error {
+	if err == nil || errors.Is(err, syscall.EPIPE) {
+		return nil
+	}
+	return fmt.Errorf("the output cannot be written: %w", err)
 }
 
 // run runs the command line args and returns the exit code.
@@ -51,7 +82,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Long: `zeekpeer speaks the native protocol of Broker, the library through which the nodes of a
 Zeek cluster talk. It peers with Zeek and with other Broker nodes.
 
-Connections are plain TCP: real nodes need "redef Broker::disable_ssl = T;" for now.
+Connections are those of a Zeek cluster by default: encrypted, and nobody is authenticated (--tls
+anonymous). Both ends must be in the same mode: --tls cert for a cluster with certificates, --tls off
+for one with "redef Broker::disable_ssl = T;".
 
 Exit codes: 0 success, 1 error, 2 wrong command line, 3 timeout, 4 nobody was subscribed.`,
 		Example: `  zeekpeer sub --peer 127.0.0.1:9999 /test          print what is published under /test
@@ -61,26 +94,22 @@ Exit codes: 0 success, 1 error, 2 wrong command line, 3 timeout, 4 nobody was su
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(subCommand(), pubCommand(), pingCommand(), versionCommand())
+	root.AddCommand(subCommand(), pubCommand(), pingCommand(), serveCommand(), bridgeCommand(), topCommand(), tapCommand(), decodeCommand(), certsCommand(), accessCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &codedError{exitUsage, err} })
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError("%w", err) })
 	cmd, err := root.ExecuteContextC(ctx)
-	if err == nil {
-		return exitOK
+	if err != nil && cmd == root {
+		err = usageError("%w", err) // an unknown command
 	}
-	fmt.Fprintf(stderr, "zeekpeer: %v\n", err)
-	var coded *codedError
-	if errors.As(err, &coded) {
-		if coded.code == exitUsage {
-			fmt.Fprintf(stderr, "See %q.\n", cmd.CommandPath()+" --help")
-		}
-		return coded.code
+	code := codeOf(err)
+	if coded, ok := errors.AsType[*codedError](err); err != nil && !(ok && coded.told) {
+		tell(stderr, err)
 	}
-	if cmd == root {
-		return exitUsage // an unknown command
+	if code == exitUsage {
+		fmt.Fprintf(stderr, "See %q.\n", cmd.CommandPath()+" --help")
 	}
-	return exitError
+	return code
 }

@@ -4,15 +4,15 @@ import (
 	"bufio"
 	"io"
 
-	"github.com/zeekpeer/zeekpeer/endpoint"
 	"github.com/zeekpeer/zeekpeer/wire/data"
+	"github.com/zeekpeer/zeekpeer/wire/dump"
 	"github.com/zeekpeer/zeekpeer/wire/zeek"
 )
 
 // A printer writes messages as lines.
 type printer struct {
 	out    *bufio.Writer
-	format string
+	format string // of --output
 	line   []byte
 }
 
@@ -21,43 +21,31 @@ func newPrinter(w io.Writer, format string) *printer {
 }
 
 // message prints one message. The error is the message's, or the writer's.
-func (p *printer) message(m endpoint.Message) (invalid, failed error) {
-	if p.format == "none" {
+func (p *printer) message(topic string, payload []byte) (invalid, failed error) {
+	switch p.format {
+	case "none":
 		return nil, nil
+	case "json":
+		p.line, invalid = data.AppendJSONPayload(p.line[:0], topic, payload, maxLine)
+	default:
+		p.line, invalid = appendLine(p.line[:0], topic, payload)
 	}
-	v, err := m.Value()
-	if err != nil {
-		return err, nil
+	if invalid == nil {
+		p.line = append(p.line, '\n')
+		_, failed = p.out.Write(p.line)
 	}
-	p.line = p.line[:0]
-	if p.format == "json" {
-		p.line = data.AppendJSONMessage(p.line, m.Topic(), v)
-	} else {
-		p.line = appendLine(p.line, m, v)
-	}
-	_, err = p.out.Write(append(p.line, '\n'))
-	return nil, err
+	return invalid, failed
 }
 
 // appendLine appends a message as text: its topic, then an event as name(arguments), or whatever
 // else it is as a value.
-func appendLine(dst []byte, m endpoint.Message, v data.Value) []byte {
-	dst = append(data.AppendPrintable(dst, m.Topic()), ' ')
-	if zeek.TypeOf(m.Payload()) != zeek.TypeEvent {
-		return data.AppendText(dst, v)
+func appendLine(dst []byte, topic string, payload []byte) ([]byte, error) {
+	dst = append(data.AppendPrintable(dst, topic), ' ')
+	if e, err := zeek.ParseEvent(payload); err == nil {
+		return dump.AppendEvent(dst, e), nil
 	}
-	e, err := m.Event()
-	if err != nil {
-		return data.AppendText(dst, v)
-	}
-	dst = append(data.AppendPrintable(dst, e.Name), '(')
-	for i, arg := range e.Args {
-		if i > 0 {
-			dst = append(dst, ", "...)
-		}
-		dst = data.AppendText(dst, arg)
-	}
-	return append(dst, ')')
+	v, err := data.DecodeValue(payload)
+	return data.AppendText(dst, v), err
 }
 
 func (p *printer) flush() error { return p.out.Flush() }

@@ -15,7 +15,12 @@ func versionCommand() *cobra.Command {
 		Use:     "version",
 		Short:   "Print the version of this program and of the protocol",
 		Example: "  zeekpeer version",
-		Args:    cobra.NoArgs,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usageError("version takes no arguments")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			version, revision := "unknown", ""
 			if info, ok := debug.ReadBuildInfo(); ok {

@@ -45,7 +45,7 @@ func until(t testing.TB, what string, ok func() bool) {
 
 func newEndpoint(t testing.TB, opts ...endpoint.Option) *endpoint.Endpoint {
 	t.Helper()
-	e, err := endpoint.New(opts...)
+	e, err := endpoint.New(append([]endpoint.Option{endpoint.WithSecurity(endpoint.PlainTCP())}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -30,7 +30,7 @@ func patient(t testing.TB) context.Context {
 
 func newEndpoint(t testing.TB, opts ...endpoint.Option) *endpoint.Endpoint {
 	t.Helper()
-	e, err := endpoint.New(opts...)
+	e, err := endpoint.New(append([]endpoint.Option{endpoint.WithSecurity(endpoint.PlainTCP())}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
