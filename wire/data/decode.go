@@ -103,7 +103,10 @@ func (t *builder) elems(at int, dst []Value) (int, error) {
 			v.num = realFromWire(binary.BigEndian.Uint64(b[at+1:]))
 			at += 9
 		case KindString, KindEnum:
-			n, next, _ := varbyteAt(b, at+1)
+			n, next := int(b[at+1]), at+2
+			if n >= 0x80 {
+				n, next, _ = longVarbyteAt(b, at+1)
+			}
 			v.num = uint64(n)
 			v.ptr = unsafe.Pointer(unsafe.StringData(t.text[next : next+n]))
 			at = next + n
@@ -141,6 +144,10 @@ func (t *builder) container(kind Kind, at int, v *Value) (int, error) {
 	at, err := t.elems(at, elems)
 	if err != nil {
 		return at, err
+	}
+	if kind == KindVector {
+		v.num, v.ptr = uint64(n), unsafe.Pointer(unsafe.SliceData(elems))
+		return at, nil
 	}
 	if *v = containerOf(kind, elems); len(v.slots()) < slots && !t.lenient {
 		return at, &SyntaxError{Offset: t.start + start, Err: ErrDuplicate}

@@ -55,24 +55,36 @@ func containerOf(kind Kind, slots []Value) Value {
 	case len(slots) == 0:
 		return Value{kind: kind} // no room of an Entry need be left where slots points
 	case kind == KindSet:
-		return setOf(ordered(slots, Compare))
+		if !ascending(slots, 1) {
+			slices.SortStableFunc(slots, Compare)
+			slots = slices.CompactFunc(slots, Value.Equal)
+		}
+		return setOf(slots)
 	case kind == KindTable:
 		entries := unsafe.Slice((*Entry)(unsafe.Pointer(unsafe.SliceData(slots))), len(slots)/2)
-		return tableOf(ordered(entries, func(a, b Entry) int { return a.Key.Compare(b.Key) }))
+		if !ascending(slots, 2) {
+			slices.SortStableFunc(entries, func(a, b Entry) int { return a.Key.Compare(b.Key) })
+			entries = slices.CompactFunc(entries, func(a, b Entry) bool { return a.Key.Equal(b.Key) })
+		}
+		return tableOf(entries)
 	}
 	return Vector(slots...)
 }
 
-// ordered brings s into order, in which it is very often, and drops all but the first of those that
-// are equal.
-func ordered[T any](s []T, compare func(a, b T) int) []T {
-	for i := 1; i < len(s); i++ {
-		if compare(s[i-1], s[i]) >= 0 {
-			slices.SortStableFunc(s, compare)
-			return slices.CompactFunc(s, func(a, b T) bool { return compare(a, b) == 0 })
+// ascending tells whether of slots every step-th, that is the elements of a set or the keys of a
+// table, is greater than the one before, which is so very often.
+func ascending(slots []Value, step int) bool {
+	for i := step; i < len(slots); i += step {
+		a, b := &slots[i-step], &slots[i]
+		if a.kind == KindString && b.kind == KindString {
+			if a.str() >= b.str() {
+				return false
+			}
+		} else if a.Compare(*b) >= 0 {
+			return false
 		}
 	}
-	return s
+	return true
 }
 
 // Lookup returns what stands under key in the table v. ok is false if there is nothing, or if v is

@@ -50,11 +50,15 @@ func (s *scanner) elems(b []byte, at, n, depth int) (int, error) {
 			at += size
 		} else if kind == KindString || kind == KindEnum {
 			s.text++
-			length, next, err := varbyteAt(b, at+1)
-			if err != nil {
-				return at, err
+			if at+1 < len(b) && b[at+1] < 0x80 { // as in varbyteAt, which is not inlined
+				at += 2 + int(b[at+1])
+			} else {
+				length, next, err := longVarbyteAt(b, at+1)
+				if err != nil {
+					return at, err
+				}
+				at = next + length
 			}
-			at = next + length
 		} else if kind.container() {
 			count, next, err := varbyteAt(b, at+1)
 			if err != nil {
