@@ -80,31 +80,9 @@ func BenchmarkReceive(b *testing.B) {
 		}
 		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
 	})
-	b.Run("subscriber", func(b *testing.B) {
-		e := newEndpoint(b)
-		sub, err := e.Subscribe([]string{"/bench"}, endpoint.WithQueue(endpoint.QueueLimits{Policy: endpoint.Block, Messages: 1 << 16}))
-		if err != nil {
-			b.Fatal(err)
-		}
-		startRole(b, nil, "sender", listen(b, e))
-		b.SetBytes(int64(len(benchFrame())))
-		seen := 0
-		for m := range sub.Messages(b.Context()) {
-			if seen == 0 {
-				b.ResetTimer()
-			}
-			ev, err := m.EventView()
-			if err != nil || string(ev.Name) != benchEvent || ev.NumArgs != 2 ||
-				ev.Args.Count() != 42 || string(ev.Args.Bytes()) != "test" || ev.Args.Finish() != nil {
-				b.Fatalf("%v %v", ev, err)
-			}
-			if seen++; seen > b.N {
-				break
-			}
-		}
-		b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
-		b.ReportMetric(float64(sub.Stats().Dropped), "dropped")
-	})
+	for _, security := range []endpoint.Security{endpoint.PlainTCP(), endpoint.AnonymousTLS()} {
+		b.Run("subscriber-"+security.String(), func(b *testing.B) { benchSubscriber(b, security) })
+	}
 	b.Run("reference", func(b *testing.B) {
 		addr := freeAddr(b)
 		out := startReference(b, "broker-throughput", "--disable-ssl", "--verbose", "--server", addr)
@@ -124,6 +102,32 @@ func BenchmarkReceive(b *testing.B) {
 		b.ReportMetric(slices.Max(rates), "msg/s")
 		b.ReportMetric(0, "ns/op")
 	})
+}
+
+func benchSubscriber(b *testing.B, security endpoint.Security) {
+	e := newEndpoint(b, endpoint.WithSecurity(security))
+	sub, err := e.Subscribe([]string{"/bench"}, endpoint.WithQueue(endpoint.QueueLimits{Policy: endpoint.Block, Messages: 1 << 16}))
+	if err != nil {
+		b.Fatal(err)
+	}
+	startRole(b, nil, "sender", listen(b, e), security.String())
+	b.SetBytes(int64(len(benchFrame())))
+	seen := 0
+	for m := range sub.Messages(b.Context()) {
+		if seen == 0 {
+			b.ResetTimer()
+		}
+		ev, err := m.EventView()
+		if err != nil || string(ev.Name) != benchEvent || ev.NumArgs != 2 ||
+			ev.Args.Count() != 42 || string(ev.Args.Bytes()) != "test" || ev.Args.Finish() != nil {
+			b.Fatalf("%v %v", ev, err)
+		}
+		if seen++; seen > b.N {
+			break
+		}
+	}
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "msg/s")
+	b.ReportMetric(float64(sub.Stats().Dropped), "dropped")
 }
 
 // freeAddr returns an address on loopback that nobody listens at.

@@ -31,6 +31,7 @@ type Endpoint struct {
 	filterCache   atomic.Pointer[filterAt]
 	announce      announcer
 	largeBytes    atomic.Int64
+	writers       atomic.Int64 // of peers, that are awake
 	pings         pingWaiters
 	traffic       trafficTable
 	taps          atomic.Pointer[[]*Tap] // nil if there is none

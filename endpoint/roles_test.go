@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/zeekpeer/zeekpeer/endpoint"
+	"github.com/zeekpeer/zeekpeer/endpoint/anontls"
 	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/data"
 	"github.com/zeekpeer/zeekpeer/wire/handshake"
@@ -26,7 +27,7 @@ import (
 // with arguments. Such a process prints "ready" and what it has to say, and ends with its standard
 // input.
 var roles = map[string]func(args []string){
-	"sender":  sendForEver, // ADDR: a peer that sends events as fast as the socket takes them
+	"sender":  sendForEver, // ADDR [anonymous]: a peer that sends events as fast as the socket takes them
 	"sinks":   runSinks,    // ADDR N all|own: peers that only count bytes
 	"silent":  runSilent,   // ADDR N: connections that say nothing
 	"echo":    runEcho,     // sends back what it receives
@@ -111,7 +112,17 @@ func mustShake(addr string, id wire.EndpointID, filter ...string) *rawPeer {
 }
 
 func sendForEver(args []string) {
-	p := mustShake(args[0], benchID)
+	conn, err := net.Dial("tcp", args[0])
+	if err != nil {
+		panic(err)
+	}
+	if len(args) > 1 && args[1] == "anonymous" {
+		conn = anontls.Client(conn, nil)
+	}
+	p, err := shake(conn, handshake.Dialer, benchID)
+	if err != nil {
+		panic(err)
+	}
 	go io.Copy(io.Discard, p.r)
 	block := slices.Repeat(benchFrame(), 64<<10/len(benchFrame()))
 	for {
