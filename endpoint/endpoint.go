@@ -34,9 +34,10 @@ type Endpoint struct {
 	writers       atomic.Int64 // of peers, that are awake
 	pings         pingWaiters
 	traffic       trafficTable
-	taps          atomic.Pointer[[]*Tap] // nil if there is none
-	refusals      atomic.Uint64          // connections accepted that did not become peerings
-	failures      atomic.Uint64          // attempts to dial that did not
+	taps          atomic.Pointer[[]*Tap]           // nil if there is none
+	processed     [wire.TypePong + 1]atomic.Uint64 // messages received or published
+	refusals      atomic.Uint64                    // connections accepted that did not become peerings
+	failures      atomic.Uint64                    // attempts to dial that did not
 
 	mu        sync.Mutex // guards what follows, and changes of routes
 	listeners []net.Listener
@@ -69,6 +70,7 @@ func New(opts ...Option) (*Endpoint, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.traffic.topics = make(map[string]*topicCounter)
 	e.routes.Store(&routes{traffic: &e.traffic})
+	e.outbox.processed = &e.processed[wire.TypeData]
 	e.filterCache.Store(&filterAt{})
 	e.pings.waiting = make(map[string]*pingWaiter)
 	e.announce.send = e.announceFilter

@@ -233,22 +233,6 @@ func (l *memListener) Close() error {
 	return nil
 }
 
-// acceptRaw accepts a connection and performs the handshake as id.
-func (l *memListener) acceptRaw(t *testing.T, id wire.EndpointID, filter ...string) *rawPeer {
-	t.Helper()
-	conn, err := l.Accept()
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { conn.Close() })
-	p, err := shake(conn, handshake.Listener, id, filter...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	synctest.Wait()
-	return p
-}
-
 // memBuffer is how many bytes a connection holds in each direction before writing blocks.
 const memBuffer = 64 << 10
 

@@ -21,7 +21,9 @@ type outbox struct {
 	last    *route   // of the last message, if its run is open
 	largest int      // the largest recent message, to begin a new segment before one that will not fit
 	cache   routeCache
-	hubs    atomic.Bool // subscriptions publish, so those without loopback receive what is sent here
+
+	processed *atomic.Uint64 // data messages, counted by the endpoint
+	hubs      atomic.Bool    // subscriptions publish, so those without loopback receive what is sent here
 }
 
 // An openRun is the end of a route at which messages are appended.
@@ -112,7 +114,7 @@ func (o *outbox) commit(buf []byte, r *route) {
 		o.seal(r)
 		own := newSegment(len(message))
 		own.used = copy(own.mem[:len(message)], message)
-		r.traffic.published(1, len(message))
+		o.published(r, 1, len(message))
 		r.push(run{seg: own, to: len(message), count: 1})
 		own.release()
 	} else {
@@ -125,6 +127,12 @@ func (o *outbox) commit(buf []byte, r *route) {
 	o.mu.Unlock()
 }
 
+// published counts messages that go out.
+func (o *outbox) published(r *route, messages, bytes int) {
+	r.traffic.published(messages, bytes)
+	o.processed.Add(uint64(messages))
+}
+
 // seal pushes the open run of a route to its receivers, with the lock held.
 func (o *outbox) seal(r *route) {
 	open := &r.run
@@ -132,7 +140,7 @@ func (o *outbox) seal(r *route) {
 		return
 	}
 	if open.count > 0 {
-		r.traffic.published(open.count, open.seg.used-open.from)
+		o.published(r, open.count, open.seg.used-open.from)
 		r.push(run{seg: open.seg, from: open.from, to: open.seg.used, count: open.count})
 	}
 	open.seg.release()

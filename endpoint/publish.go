@@ -95,6 +95,7 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 	}
 	e.outbox.flush(p.queue) // what was published before goes first
 	e.traffic.counter([]byte(topic)).published(1, len(frame))
+	e.processed[wire.TypeData].Add(1)
 	seg := adopt(frame)
 	defer seg.release()
 	return push(run{seg: seg, to: len(frame), count: 1}) > 0, nil

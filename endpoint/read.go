@@ -104,6 +104,7 @@ func (d *dispatcher) flush() {
 	}
 	d.run.seg = d.p.in.seg
 	d.route.traffic.received(d.run.count, d.run.to-d.run.from)
+	d.p.ep.processed[d.header[wire.TypeOffset]].Add(uint64(d.run.count))
 	for _, s := range d.route.subs {
 		if d.route.wants(s, d.header) {
 			d.hand(s.queue)
@@ -196,6 +197,7 @@ func (d *dispatcher) message(snap *routes, e wire.Envelope, body []byte, from, t
 	forwarded := p.ep.opts.forward && e.Receiver != p.ep.id && d.forward(snap, r, e, p.in.seg.mem[from:to])
 	if !e.Receiver.IsZero() && e.Receiver != p.ep.id {
 		r.traffic.received(1, to-from)
+		p.ep.processed[e.Type].Add(1)
 		if !forwarded {
 			p.drop(DropNotForUs, 1)
 		}
@@ -208,6 +210,7 @@ func (d *dispatcher) message(snap *routes, e wire.Envelope, body []byte, from, t
 	}
 	if !deliver {
 		r.traffic.received(1, to-from)
+		p.ep.processed[e.Type].Add(1)
 		if !forwarded {
 			p.drop(DropNoSubscriber, 1)
 		}
@@ -268,6 +271,7 @@ func (d *dispatcher) forward(snap *routes, r *route, e wire.Envelope, frame []by
 
 // control handles routing updates, pings and pongs.
 func (p *peer) control(e wire.Envelope) error {
+	p.ep.processed[e.Type].Add(1)
 	switch e.Type {
 	case wire.TypeRoutingUpdate:
 		filter, err := wire.ParseFilter(e.Payload)

@@ -1,6 +1,10 @@
 package endpoint
 
-import "maps"
+import (
+	"maps"
+
+	"github.com/zeekpeer/zeekpeer/wire"
+)
 
 // Stats counts what a node has seen of all its peers, those that are gone included.
 type Stats struct {
@@ -12,6 +16,9 @@ type Stats struct {
 	FramesOut, BytesOut uint64 // messages, and bytes of all frames
 	Queued, QueuedBytes int    // messages that wait for peers now, and the memory that they keep
 	ReceiveBytes        int64  // memory in which large messages are being received now
+
+	// Processed counts the messages that were received or published, by type, as Broker does.
+	Processed map[wire.MessageType]uint64
 
 	// Dropped counts what was lost. For DropSubscriberFull these are the messages that the queues of
 	// subscriptions have lost; a peer's own counter has only those that did not get into one.
@@ -55,6 +62,10 @@ func (e *Endpoint) Stats() Stats {
 			s.Dropped = make(map[DropReason]uint64)
 		}
 		s.Dropped[DropSubscriberFull] = lost
+	}
+	s.Processed = make(map[wire.MessageType]uint64)
+	for t := wire.TypeData; t <= wire.TypePong; t++ {
+		s.Processed[t] = e.processed[t].Load()
 	}
 	s.Peers = len(byID)
 	s.Refused, s.DialsFailed = e.refusals.Load(), e.failures.Load()

@@ -155,7 +155,11 @@ func TestStats(t *testing.T) {
 			t.Errorf("stats %+v, the peers' %+v", got, last)
 		}
 		want := endpoint.Stats{FramesIn: got.FramesIn, BytesIn: got.BytesIn, BytesOut: got.BytesOut,
-			FramesOut: rounds, PeeringsEnded: rounds, Dropped: map[endpoint.DropReason]uint64{
+			FramesOut: rounds, PeeringsEnded: rounds,
+			Processed: map[wire.MessageType]uint64{
+				wire.TypeData: rounds * (2*each + 1), wire.TypeCommand: 0, wire.TypeRoutingUpdate: 0, wire.TypePing: rounds, wire.TypePong: 0,
+			},
+			Dropped: map[endpoint.DropReason]uint64{
 				endpoint.DropSubscriberFull: rounds*each - 5, endpoint.DropNoSubscriber: rounds * each, endpoint.DropMalformed: rounds * each,
 			}}
 		if diff := cmp.Diff(want, got); diff != "" {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -61,6 +62,7 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	connections   = desc("broker_connections", "Number of active network connections.")
+	processed     = desc("broker_processed_messages_total", "Total number of processed messages.", "type")
 	info          = desc("zeekpeer_info", "The node: its id and the version of the program.", "id", "version")
 	frames        = desc("zeekpeer_frames_total", "Frames received (in) and sent (out).", "direction")
 	bytes         = desc("zeekpeer_bytes_total", "Bytes of frames received (in) and sent (out).", "direction")
@@ -108,7 +110,7 @@ func NewCollector(ep *endpoint.Endpoint, opts ...Option) prometheus.Collector {
 // Describe implements [prometheus.Collector].
 func (c *collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		connections, info, frames, bytes, dropped, queued, queuedBytes, receiving, peeringsEnded, refused, dialsFailed,
+		connections, processed, info, frames, bytes, dropped, queued, queuedBytes, receiving, peeringsEnded, refused, dialsFailed,
 		peerFrames, peerBytes, peerDropped, peerQueued, peerQueuedBytes, peerRTT,
 	} {
 		ch <- d
@@ -128,6 +130,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	peers := c.ep.Peers()
 	s := c.ep.Stats()
 	m.gauge(connections, float64(s.Peers))
+	for t, n := range s.Processed {
+		m.counter(processed, n, strings.ReplaceAll(t.String(), "_", "-"))
+	}
 	m.gauge(info, 1, c.ep.ID().String(), version())
 	total := countersOf(s.FramesIn, s.BytesIn, s.FramesOut, s.BytesOut, s.Dropped)
 	m.traffic(frames, bytes, &total)

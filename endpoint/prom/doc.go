@@ -3,7 +3,9 @@
 //
 // What means the same as in Broker has Broker's name:
 //
-//	broker_connections                     peers now
+//	broker_connections                       peers now
+//	broker_processed_messages_total{type}    messages received or published: data, command, routing-update,
+//	                                         ping, pong
 //
 // All else begins with zeekpeer_:
 //
