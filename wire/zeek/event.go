@@ -149,6 +149,16 @@ func ParseEventView(payload []byte) (v EventView, err error) {
 	return v, nil
 }
 
+// Into stores the arguments in the fields of the struct that args points at, in their order; see
+// [data.Reader.IntoArgs]. It may be called before and after Args is read.
+func (v *EventView) Into(args any) error {
+	again, err := ParseEventView(v.payload)
+	if err != nil {
+		return err
+	}
+	return again.Args.IntoArgs(again.NumArgs, args)
+}
+
 // Verify checks all that ParseEventView has not looked at: that the payload is one valid value, down to
 // the last argument and the metadata. It may be called before and after Args is read.
 func (v *EventView) Verify() error { return data.Validate(v.payload) }

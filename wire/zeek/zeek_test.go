@@ -154,6 +154,25 @@ func TestBadMessages(t *testing.T) {
 	}
 }
 
+func TestEventViewInto(t *testing.T) {
+	v, err := zeek.ParseEventView(zeek.AppendEvent(nil, "event", data.Count(42), data.String("test")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Args.Skip() // Into begins at the first all the same
+	var args struct {
+		N    uint64
+		Text string
+	}
+	if err := v.Into(&args); err != nil || args.N != 42 || args.Text != "test" {
+		t.Errorf("%+v, %v", args, err)
+	}
+	var wrong struct{ N, Text string }
+	if err := v.Into(&wrong); err == nil || err.Error() != "args[0]: got count, want string" {
+		t.Errorf("error %v", err)
+	}
+}
+
 func BenchmarkAppendEvent(b *testing.B) {
 	dst := make([]byte, 0, 256)
 	b.ReportAllocs()
