@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -184,10 +185,8 @@ func launchNode(t *testing.T, program, mode, addr string, args ...string) *node 
 	if err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{
-		"--disable-ssl", "--verbose", "--mode=" + mode, "--port=" + port, `--topics=["` + nodeTopic + `"]`,
-	}, args...)
-	return &node{process: start(t, program, args...), addr: addr}
+	args = append([]string{"--verbose", "--mode=" + mode, "--port=" + port, `--topics=["` + nodeTopic + `"]`}, args...)
+	return &node{process: start(t, program, secured(args)...), addr: addr}
 }
 
 // launchPipe starts the broker-pipe beside a broker-node, at addr. It subscribes to the same topic and
@@ -202,8 +201,18 @@ func launchPipe(t *testing.T, program, addr string, args ...string) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args = append([]string{"--disable-ssl", "--mode=subscribe", "--topic=" + nodeTopic, "--local-port=" + port}, args...)
-	return &node{process: start(t, program, args...), addr: addr}
+	args = append([]string{"--mode=subscribe", "--topic=" + nodeTopic, "--local-port=" + port}, args...)
+	return &node{process: start(t, program, secured(args)...), addr: addr}
+}
+
+// asByDefault is the argument that leaves a node with anonymous TLS, its default. All others have it off.
+const asByDefault = "as by default"
+
+func secured(args []string) []string {
+	if i := slices.Index(args, asByDefault); i >= 0 {
+		return slices.Delete(args, i, i+1)
+	}
+	return append(args, "--disable-ssl")
 }
 
 // dialing is the argument that makes a broker-node dial addr, once, as soon as it listens, and
