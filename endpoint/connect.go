@@ -18,6 +18,9 @@ import (
 // maxHandshakeFrame bounds a frame of the handshake. The largest is a filter.
 const maxHandshakeFrame = 256 << 10
 
+// maxStrangerFrame bounds it before the other node has told its id: a filter comes only after that.
+const maxStrangerFrame = 4 << 10
+
 // maxHandshakeFrames bounds how many frames a handshake may take; probes may repeat.
 const maxHandshakeFrames = 16
 
@@ -116,7 +119,11 @@ func (e *Endpoint) shake(ctx context.Context, m *handshake.Machine, in *frameRea
 			if frames++; frames > maxHandshakeFrames {
 				return claimed, fmt.Errorf("more than %d frames in a handshake", maxHandshakeFrames)
 			}
-			frame, err := in.next(maxHandshakeFrame)
+			limit := maxHandshakeFrame
+			if claimed == nil {
+				limit = maxStrangerFrame
+			}
+			frame, err := in.next(limit)
 			if err != nil {
 				return claimed, err
 			}

@@ -43,12 +43,16 @@ func (l *controlLane) ping(frame []byte) {
 	l.mu.Unlock()
 }
 
-// request queues a ping that somebody waits for.
-func (l *controlLane) request(frame []byte) {
+// request queues a ping that somebody waits for, or reports false if too many wait.
+func (l *controlLane) request(frame []byte) bool {
 	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.asked) > maxPongBytes {
+		return false
+	}
 	l.asked = append(l.asked, frame...)
 	l.waiting.Store(true)
-	l.mu.Unlock()
+	return true
 }
 
 // pong queues a pong, or reports false if too many wait.

@@ -61,7 +61,7 @@ func New(opts ...Option) (*Endpoint, error) {
 	}
 	e := &Endpoint{
 		id: o.id, opts: o, log: o.log, start: time.Now(),
-		registry:  registry{slots: make(map[wire.EndpointID]*slot)},
+		registry:  registry{limit: o.maxPeers, slots: make(map[wire.EndpointID]*slot)},
 		pending:   newPendingConns(o.maxPending),
 		subs:      make(map[*Subscription]struct{}),
 		peerCount: make(chan struct{}),

@@ -30,6 +30,8 @@ var (
 	// ErrForeign says that whoever is at the other end is no Broker node, or one with another
 	// security than this one.
 	ErrForeign = errors.New("not a Broker node with this node's security")
+	// ErrTooLarge says that a message is larger than peers accept, which is what this node accepts.
+	ErrTooLarge = errors.New("message too large")
 	// ErrReadOnly says that this node was made not to publish.
 	ErrReadOnly = errors.New("this node is read-only")
 	// ErrNotWelcome says that the access rules refuse a peer.

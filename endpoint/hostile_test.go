@@ -19,6 +19,7 @@ import (
 	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/data"
 	"github.com/zeekpeer/zeekpeer/wire/handshake"
+	"github.com/zeekpeer/zeekpeer/wire/zeek"
 )
 
 // serves fails the test unless node still takes a new peer, its message, and answers a ping.
@@ -445,6 +446,76 @@ func TestSilentConnections(t *testing.T) {
 	serves(t, node, addr)
 	if used := int64(heap()) - int64(before); used > 50<<20 {
 		t.Errorf("%d bytes in use", used)
+	}
+}
+
+// Whoever has not told its id gets little memory, and no more peers than there may be are let in.
+func TestStrangersAreCheap(t *testing.T) {
+	node := newEndpoint(t, endpoint.WithMaxPeers(2))
+	statuses, err := node.Subscribe(nil, endpoint.WithStatus())
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := listen(t, node)
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Write(binary.BigEndian.AppendUint32(nil, 5000)); err != nil {
+		t.Fatal(err)
+	}
+	for ev := range statuses.Events(t.Context()) {
+		if ev.Status.Code != endpoint.PeerInvalid {
+			t.Errorf("status %v", ev.Status)
+		}
+		break
+	}
+	dialRaw(t, addr)
+	dialRaw(t, addr)
+	p, err := newEndpoint(t).Peer(addr, endpoint.RetryEvery(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var dropped *handshake.DroppedError
+	if _, err := p.Wait(t.Context()); !errors.As(err, &dropped) || dropped.Code != wire.CodePeerInvalid {
+		t.Errorf("error %v", err)
+	}
+}
+
+// Nothing goes out that ends the peering of whoever has the same limits.
+func TestPublishTooLarge(t *testing.T) {
+	node := newEndpoint(t, endpoint.WithMaxFrame(2000, 2000))
+	p := dialRaw(t, listen(t, node), "/test")
+	if err := node.WaitPeers(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	large := data.String(strings.Repeat("x", 2000))
+	payload := data.AppendValue(nil, large)
+	for name, publish := range map[string]func() error{
+		"value":   func() error { _, err := node.Publish(t.Context(), "/test", large); return err },
+		"event":   func() error { _, err := node.PublishEvent(t.Context(), "/test", "e", large); return err },
+		"payload": func() error { _, err := node.PublishPayload(t.Context(), "/test", payload); return err },
+		"to one":  func() error { _, err := node.PublishTo(t.Context(), p.id, "/test", payload); return err },
+	} {
+		if err := publish(); !errors.Is(err, endpoint.ErrTooLarge) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := node.PublishEvent(t.Context(), "/test", "small"); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		body, err := p.readFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e, err := wire.ParseEnvelope(body); err == nil && e.Type == wire.TypeData {
+			if v, err := zeek.ParseEventView(e.Payload); err != nil || string(v.Name) != "small" {
+				t.Errorf("%v, %v", v.Name, err)
+			}
+			break
+		}
 	}
 }
 

@@ -26,6 +26,7 @@ type options struct {
 	maxCommand       int
 	maxLarge         int64
 	maxPending       int
+	maxPeers         int
 	peerQueue        QueueLimits
 	forward          bool
 	security         Security
@@ -53,6 +54,7 @@ func defaults() options {
 		maxCommand:       64 << 20,
 		maxLarge:         256 << 20,
 		maxPending:       1024,
+		maxPeers:         4096,
 	}
 }
 
@@ -93,8 +95,8 @@ func (o *options) validate() (err error) {
 	if o.readOnly && o.forward {
 		err = errors.Join(err, errors.New("a read-only node cannot forward"))
 	}
-	if o.maxPending < 1 {
-		err = errors.Join(err, fmt.Errorf("%d pending handshakes: want one at least", o.maxPending))
+	if o.maxPending < 1 || o.maxPeers < 1 {
+		err = errors.Join(err, fmt.Errorf("%d pending handshakes, %d peers: want one at least", o.maxPending, o.maxPeers))
 	}
 	if o.maxLarge < int64(o.maxFrame) {
 		o.maxLarge = int64(o.maxFrame)
@@ -142,8 +144,12 @@ func WithMaxFrame(data, command int) Option {
 // received: 256 MiB by default, never less than the largest frame.
 func WithMaxReceiveMemory(bytes int64) Option { return func(o *options) { o.maxLarge = bytes } }
 
-// WithMaxPending bounds how many accepted connections may be in their handshake: 1024 by default.
-// Beyond that, the one that has been silent longest is closed.
+// WithMaxPeers bounds how many peers there may be, those in their handshake included that have told
+// who they are: 4096 by default. Others are refused.
+func WithMaxPeers(n int) Option { return func(o *options) { o.maxPeers = n } }
+
+// WithMaxPending bounds how many accepted connections there may be that have not told who they are:
+// 1024 by default. Beyond that, the one that has been silent longest is closed.
 func WithMaxPending(n int) Option { return func(o *options) { o.maxPending = n } }
 
 // WithPeerQueue bounds the queue of each peer and says what happens when it is full. By default it

@@ -42,6 +42,7 @@ const maxOpenRuns = 256
 // room, waiting where a queue's policy says so. If there are any, it returns with the lock held and
 // the buffer to append the message to; commit ends what begin began.
 func (o *outbox) begin(ctx context.Context, snap *atomic.Pointer[routes], cache *routeCache, topic string) (buf []byte, r *route, err error) {
+	var since time.Time
 	for {
 		o.mu.Lock()
 		r = cache.publish(snap.Load(), topic)
@@ -58,7 +59,7 @@ func (o *outbox) begin(ctx context.Context, snap *atomic.Pointer[routes], cache 
 			var limits QueueLimits
 			if r.run.room, limits, space = r.room(); space != nil {
 				o.mu.Unlock()
-				if err := waitForSpace(ctx, space, limits); err != nil {
+				if err := waitForSpace(ctx, space, limits, &since); err != nil {
 					return nil, r, err
 				}
 				continue
@@ -123,6 +124,14 @@ func (o *outbox) commit(buf []byte, r *route) {
 		if r.anyIdle() {
 			o.seal(r)
 		}
+	}
+	o.mu.Unlock()
+}
+
+// discard ends what begin began without a message.
+func (o *outbox) discard(r *route) {
+	if r.run.count == 0 {
+		o.seal(r)
 	}
 	o.mu.Unlock()
 }
@@ -200,9 +209,13 @@ func (o *outbox) forward(targets []*queue, self wire.EndpointID, frame []byte, t
 	}
 }
 
-// waitForSpace waits until a full queue has room.
-func waitForSpace(ctx context.Context, space <-chan struct{}, limits QueueLimits) error {
-	timer := time.NewTimer(limits.BlockTimeout)
+// waitForSpace waits until a full queue has room. since is when the caller began to wait, which may be
+// several rooms ago that others were quicker to take; it is set at the first.
+func waitForSpace(ctx context.Context, space <-chan struct{}, limits QueueLimits, since *time.Time) error {
+	if since.IsZero() {
+		*since = time.Now()
+	}
+	timer := time.NewTimer(limits.BlockTimeout - time.Since(*since))
 	defer timer.Stop()
 	select {
 	case <-space:
@@ -210,6 +223,6 @@ func waitForSpace(ctx context.Context, space <-chan struct{}, limits QueueLimits
 	case <-ctx.Done():
 		return fmt.Errorf("%w: %d messages or %d bytes wait for a receiver: %w", ErrFull, limits.Messages, limits.Bytes, ctx.Err())
 	case <-timer.C:
-		return fmt.Errorf("%w: %d messages or %d bytes wait for a receiver, and none was taken for %v", ErrFull, limits.Messages, limits.Bytes, limits.BlockTimeout)
+		return fmt.Errorf("%w: %d messages or %d bytes wait for a receiver, and there was no room in %v", ErrFull, limits.Messages, limits.Bytes, limits.BlockTimeout)
 	}
 }

@@ -447,7 +447,9 @@ func TestAfterClose(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		publish(t, a, "/x", 1, 0)
+		if _, err := a.PublishEvent(t.Context(), "/x", "e"); !errors.Is(err, endpoint.ErrClosed) {
+			t.Errorf("publish: %v", err)
+		}
 		if _, err := a.Ping(t.Context(), b.ID()); !errors.Is(err, endpoint.ErrNotPeered) {
 			t.Errorf("ping: %v", err)
 		}

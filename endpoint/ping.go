@@ -39,7 +39,9 @@ func (e *Endpoint) Ping(ctx context.Context, id wire.EndpointID) (time.Duration,
 	}()
 	sent := time.Now()
 	if frame := wire.AppendPing(nil, e.id, id, payload); !p.writeNow(frame) {
-		p.lane.request(frame)
+		if !p.lane.request(frame) {
+			return 0, fmt.Errorf("ping %v: %w: it takes no more pings", id, ErrFull)
+		}
 		p.queue.signal()
 	}
 	select {

@@ -3,15 +3,16 @@ package endpoint
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/data"
 	"github.com/zeekpeer/zeekpeer/wire/zeek"
 )
 
-// Publish sends a value to every peer that is subscribed to topic, and returns for how many peers
-// (and subscriptions of this node with [WithLoopback]) it was queued: 0 says that nobody will get
-// it. It waits only for queues with the policy [Block], until ctx ends; then nothing is queued for
+// Publish sends a value to every peer that is subscribed to topic, and returns to how many peers (and
+// subscriptions of this node with [WithLoopback]) it is addressed: 0 says that nobody will get it. What
+// the policy of a full queue drops is counted there. It waits only for queues with the policy [Block], until ctx ends; then nothing is queued for
 // anyone and the error is [ErrFull].
 func (e *Endpoint) Publish(ctx context.Context, topic string, v data.Value) (receivers int, err error) {
 	if err := data.CheckDepth(v); err != nil {
@@ -24,7 +25,7 @@ func (e *Endpoint) Publish(ctx context.Context, topic string, v data.Value) (rec
 	start := len(buf)
 	buf = wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
 	buf = data.AppendValue(buf, v)
-	return e.commit(wire.EndFrame(buf, start), r), nil
+	return e.commit(wire.EndFrame(buf, start), start, r)
 }
 
 // eventLevels is how many containers the arguments of an event stand in.
@@ -44,12 +45,15 @@ func (e *Endpoint) PublishEvent(ctx context.Context, topic, name string, args ..
 	start := len(buf)
 	buf = wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
 	buf = zeek.AppendEvent(buf, name, args...)
-	return e.commit(wire.EndFrame(buf, start), r), nil
+	return e.commit(wire.EndFrame(buf, start), start, r)
 }
 
 // PublishPayload sends an encoded value. It is checked first, so that nothing goes out that a
 // receiver could not read. For the rest it is like Publish.
 func (e *Endpoint) PublishPayload(ctx context.Context, topic string, payload []byte) (receivers int, err error) {
+	if err := e.checkSize(wire.EnvelopeHeaderLen + len(topic) + len(payload)); err != nil {
+		return 0, err
+	}
 	if err := data.Validate(payload); err != nil {
 		return 0, err
 	}
@@ -59,7 +63,7 @@ func (e *Endpoint) PublishPayload(ctx context.Context, topic string, payload []b
 	}
 	start := len(buf)
 	buf = wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
-	return e.commit(wire.EndFrame(append(buf, payload...), start), r), nil
+	return e.commit(wire.EndFrame(append(buf, payload...), start), start, r)
 }
 
 // PublishTo sends an encoded value to one peer, whether it is subscribed or not. It reports whether
@@ -70,6 +74,9 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 		return false, err
 	}
 	if err := data.Validate(payload); err != nil {
+		return false, err
+	}
+	if err := e.checkSize(wire.EnvelopeHeaderLen + len(topic) + len(payload)); err != nil {
 		return false, err
 	}
 	p := e.routes.Load().byID[peer]
@@ -83,13 +90,14 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 		Sender: e.id, Receiver: peer, Type: wire.TypeData, TTL: wire.DefaultTTL, Topic: []byte(topic), Payload: payload,
 	})
 	push := p.queue.push
+	var since time.Time
 	for p.queue.limits.Policy == Block {
 		_, space := p.queue.roomFor()
 		if space == nil {
 			push = p.queue.pushExpected
 			break
 		}
-		if err := waitForSpace(ctx, space, p.queue.limits); err != nil {
+		if err := waitForSpace(ctx, space, p.queue.limits, &since); err != nil {
 			return false, err
 		}
 	}
@@ -110,7 +118,20 @@ func (e *Endpoint) begin(ctx context.Context, topic string) (buf []byte, r *rout
 	return e.outbox.begin(ctx, &e.routes, &e.outbox.cache, topic)
 }
 
-func (e *Endpoint) commit(buf []byte, r *route) int {
+// commit ends what begin began. The frame stands in buf from start on.
+func (e *Endpoint) commit(buf []byte, start int, r *route) (receivers int, err error) {
+	if err := e.checkSize(len(buf) - start - wire.FrameHeaderLen); err != nil {
+		e.outbox.discard(r)
+		return 0, err
+	}
 	e.outbox.commit(buf, r)
-	return len(r.targets)
+	return len(r.targets), nil
+}
+
+// checkSize refuses a frame that would end the peering with a node that has the limits of this one.
+func (e *Endpoint) checkSize(body int) error {
+	if body > e.opts.maxFrame {
+		return fmt.Errorf("%w: a frame of %d bytes, at most %d are accepted (see WithMaxFrame)", ErrTooLarge, body, e.opts.maxFrame)
+	}
+	return nil
 }

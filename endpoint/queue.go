@@ -187,9 +187,7 @@ func (q *queue) cost(r *run) int {
 
 // append adds r, with the lock held.
 func (q *queue) append(r run) {
-	if q.head == len(q.runs) {
-		q.runs, q.head = q.runs[:0], 0
-	}
+	q.compact()
 	r.charge = q.cost(&r)
 	q.bytes += r.charge
 	q.msgs += r.count
@@ -208,6 +206,16 @@ func (q *queue) append(r run) {
 		return
 	}
 	q.runs = append(q.runs, r)
+}
+
+// compact gives back what stands before head, when there is nothing else or when the runs are about to
+// be moved anyway: a queue that is never empty would otherwise grow for ever.
+func (q *queue) compact() {
+	if q.head == len(q.runs) || len(q.runs) == cap(q.runs) && q.head >= len(q.runs)/2 {
+		n := copy(q.runs, q.runs[q.head:])
+		clear(q.runs[n:])
+		q.runs, q.head = q.runs[:n], 0
+	}
 }
 
 // copied returns r in the queue's own segment, with a reference.
@@ -251,9 +259,7 @@ func (q *queue) pushStatus(s *Status) {
 		q.signal()
 		return
 	}
-	if q.head == len(q.runs) {
-		q.runs, q.head = q.runs[:0], 0
-	}
+	q.compact()
 	q.runs = append(q.runs, run{status: s})
 	q.statuses++
 	wake := q.rouse()

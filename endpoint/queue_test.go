@@ -194,6 +194,24 @@ func TestQueueWakesAllWaiters(t *testing.T) {
 	}
 }
 
+// The bookkeeping of a queue that is never empty does not grow for ever.
+func TestQueueStaysSmall(t *testing.T) {
+	frame := numbered(nil, 1, segmentSize/4) // so large that each is a run of its own
+	for _, taking := range []bool{false, true} {
+		q := newQueue(QueueLimits{Messages: 100, Bytes: 1 << 30})
+		for range 100_000 {
+			seg := adopt(frame)
+			q.push(run{seg: seg, to: len(frame), count: 1})
+			if seg.release(); taking && len(q.runs)-q.head > 50 {
+				q.take()
+			}
+		}
+		if n := cap(q.runs); n > 1000 {
+			t.Errorf("taking %v: room for %d runs where %d wait", taking, n, len(q.runs)-q.head)
+		}
+	}
+}
+
 func TestRunCuts(t *testing.T) {
 	var b []byte
 	for i := range 5 {

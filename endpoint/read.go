@@ -55,11 +55,12 @@ func (d *dispatcher) frames() (need int, err error) {
 			need = wire.FrameHeaderLen
 			break
 		}
-		n := int(binary.BigEndian.Uint32(b[at:]))
-		if n > d.limit {
-			err = &wire.FrameTooLargeError{Len: uint32(n), Limit: d.limit}
+		size := binary.BigEndian.Uint32(b[at:])
+		if uint64(size) > uint64(d.limit) {
+			err = &wire.FrameTooLargeError{Len: size, Limit: d.limit}
 			break
 		}
+		n := int(size)
 		end := at + wire.FrameHeaderLen + n
 		if end > len(b) {
 			need = wire.FrameHeaderLen + n

@@ -18,6 +18,7 @@ const replaceAfter = 2 * time.Second
 // the peering.
 type registry struct {
 	mu     sync.Mutex
+	limit  int // of slots
 	slots  map[wire.EndpointID]*slot
 	closed bool
 }
@@ -40,6 +41,10 @@ func (g *registry) admit(ctx context.Context, id wire.EndpointID) (*slot, handsh
 			return nil, handshake.ShuttingDown
 		}
 		s := g.slots[id]
+		if s == nil && len(g.slots) >= g.limit {
+			g.mu.Unlock()
+			return nil, handshake.NotWelcome
+		}
 		if s == nil {
 			s = &slot{id: id, settled: make(chan struct{}), free: make(chan struct{})}
 			g.slots[id] = s

@@ -117,13 +117,10 @@ func (c *routeCache) receive(snap *routes, name []byte) *route {
 		return c.last
 	}
 	c.renew(snap)
-	r, ok := c.known[string(name)]
-	if !ok {
-		r = snap.lookup(name, c.hub)
-		c.known[string(name)] = r
+	if r, ok := c.known[string(name)]; ok {
+		return c.turn(r, name)
 	}
-	c.topic, c.last = append(c.topic[:0], name...), r
-	return r
+	return c.learn(snap, name)
 }
 
 // publish returns the route of a topic that is published to.
@@ -132,11 +129,25 @@ func (c *routeCache) publish(snap *routes, name string) *route {
 		return c.last
 	}
 	c.renew(snap)
-	r, ok := c.known[name]
-	if !ok {
-		r = snap.lookup([]byte(name), c.hub)
-		c.known[name] = r
+	if r, ok := c.known[name]; ok {
+		c.topic, c.last = append(c.topic[:0], name...), r
+		return r
 	}
+	return c.learn(snap, []byte(name))
+}
+
+// learn works out the route of a topic. It is not kept for a topic so long that thousands of them,
+// which any peer may use, would take much memory.
+func (c *routeCache) learn(snap *routes, name []byte) *route {
+	r := snap.lookup(name, c.hub)
+	if len(name) <= maxTrafficTopic {
+		c.known[string(name)] = r
+	}
+	return c.turn(r, name)
+}
+
+// turn makes r the last route.
+func (c *routeCache) turn(r *route, name []byte) *route {
 	c.topic, c.last = append(c.topic[:0], name...), r
 	return r
 }

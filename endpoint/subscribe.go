@@ -169,6 +169,9 @@ func (e *Endpoint) checkPublish(name string) error {
 	if e.opts.readOnly {
 		return ErrReadOnly
 	}
+	if e.ctx.Err() != nil {
+		return ErrClosed
+	}
 	if len(name) > wire.MaxTopicLen {
 		return fmt.Errorf("%w: %d bytes, at most %d", ErrTopic, len(name), wire.MaxTopicLen)
 	}

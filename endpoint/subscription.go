@@ -59,6 +59,9 @@ func (s *Subscription) PublishPayload(ctx context.Context, topic string, payload
 	if err := s.ep.checkPublish(topic); err != nil {
 		return 0, err
 	}
+	if err := s.ep.checkSize(wire.EnvelopeHeaderLen + len(topic) + len(payload)); err != nil {
+		return 0, err
+	}
 	if err := data.Validate(payload); err != nil {
 		return 0, err
 	}
@@ -69,7 +72,7 @@ func (s *Subscription) PublishPayload(ctx context.Context, topic string, payload
 	}
 	start := len(buf)
 	buf = wire.AppendEnvelopeHeader(buf, s.ep.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
-	return s.ep.commit(wire.EndFrame(append(buf, payload...), start), r), nil
+	return s.ep.commit(wire.EndFrame(append(buf, payload...), start), start, r)
 }
 
 // Messages returns the messages as they come. The loop ends when ctx does, when the subscription is

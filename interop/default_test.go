@@ -21,7 +21,7 @@ func TestNodeByDefault(t *testing.T) {
 		if s := w.status(t, endpoint.PeerLost); s.Peer != before.Peer {
 			t.Errorf("lost %v, had %v", s.Peer, before.Peer)
 		}
-		n = launchNode(t, program, "pong", n.addr, asByDefault)
+		launchNode(t, program, "pong", n.addr, asByDefault)
 		w.status(t, endpoint.PeerAdded)
 		answers(t, e, w, nodeTopic)
 	})

@@ -73,6 +73,8 @@ type jsonParser struct {
 	any bool
 	err error
 
+	skipped int // bytes that were gone over before their type was known
+
 	open  []Value // what the containers hold so far whose end has not come, one behind the other
 	slab  []Value // memory for what those hold whose end has come
 	chars []byte  // memory for strings
@@ -80,10 +82,14 @@ type jsonParser struct {
 
 var jsonParsers = sync.Pool{New: func() any { return new(jsonParser) }}
 
+// maxSkips is how often the whole text may be gone over in search of types that stand behind their data:
+// once for each level, of which the messages of Zeek have fewer than 20.
+const maxSkips = 24
+
 // newJSONParser returns a parser that must be released.
 func newJSONParser(b []byte, dialect JSONDialect) *jsonParser {
 	p := jsonParsers.Get().(*jsonParser)
-	p.b, p.any = b, dialect == AnyJSON
+	p.b, p.any, p.skipped = b, dialect == AnyJSON, 0
 	return p
 }
 
@@ -209,6 +215,9 @@ func (p *jsonParser) members(depth int) (m jsonMembers) {
 				m.v, done = p.data(kind, depth), true
 			} else {
 				p.skip(0) // until its type is known
+				if p.skipped += p.at - dataAt; p.skipped > maxSkips*len(p.b) {
+					p.fail(dataAt, `"data" stands before "@data-type" at too many levels`)
+				}
 			}
 		case "type", "topic":
 			if p.next() != '"' {

@@ -1,6 +1,7 @@
 package data
 
 import (
+	"errors"
 	"fmt"
 	"unsafe"
 )
@@ -18,17 +19,48 @@ func AppendJSONPayload(dst []byte, topic string, payload []byte, limit int) ([]b
 	r := NewReader(payload)
 	if r.Kind() == KindVector {
 		out = appendJSONVector(out, &r, start+limit)
-	} else if v := r.Value(); r.Err() == nil {
+	} else if v := r.Value(); r.Err() == nil && jsonAtLeast(v) <= limit {
 		out = appendJSONFields(out, v)
+	} else if r.Err() == nil {
+		r.Fail(errJSONLong)
 	}
 	out = append(out, '}')
 	switch {
+	case len(out)-start > limit, r.Err() == errJSONLong:
+		return out[:start], fmt.Errorf("more than %d bytes as JSON", limit)
 	case r.Err() != nil:
 		return out[:start], r.Err()
-	case len(out)-start > limit:
-		return out[:start], fmt.Errorf("more than %d bytes as JSON", limit)
 	}
 	return out, nil
+}
+
+var errJSONLong = errors.New("too long as JSON")
+
+// longText is from which length on it is worth to look how much of a text needs escapes.
+const longText = 4 << 10
+
+// jsonAtLeast returns a number of bytes that v takes as JSON at least, so that what is surely too long
+// is not rendered before that is seen.
+func jsonAtLeast(v Value) (n int) {
+	const fields = len(`{"@data-type":"set","data":[]},`)
+	if v.kind == KindString || v.kind == KindEnum {
+		n = fields + int(v.num)
+		if v.num > longText {
+			for _, c := range []byte(v.str()) {
+				if c < ' ' {
+					n++ // \n and the like; all others are longer
+				}
+			}
+		}
+		return n
+	}
+	for _, e := range v.Elems() {
+		n += jsonAtLeast(e)
+	}
+	for _, e := range v.Entries() {
+		n += jsonAtLeast(e.Key) + jsonAtLeast(e.Value)
+	}
+	return n + fields
 }
 
 // appendJSONVector appends the type and the data of a vector, which has been validated. It gives up
@@ -46,7 +78,12 @@ func appendJSONVector(dst []byte, r *Reader, limit int) []byte {
 			dst = append(appendJSONVector(append(dst, '{'), r, limit), '}')
 			continue
 		}
-		dst = AppendJSON(dst, sharedElement(r))
+		v := sharedElement(r)
+		if len(dst)+jsonAtLeast(v) > limit {
+			r.Fail(errJSONLong)
+			return dst
+		}
+		dst = AppendJSON(dst, v)
 	}
 	return append(dst, ']')
 }

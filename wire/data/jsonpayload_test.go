@@ -1,6 +1,7 @@
 package data_test
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 
@@ -62,6 +63,21 @@ func TestJSONPayloadLimit(t *testing.T) {
 	}
 	if got, err := data.AppendJSONPayload(nil, "/a", payload, len(whole)-1); err == nil || len(got) > 0 {
 		t.Errorf("got %s, %v", got, err)
+	}
+}
+
+// What is surely too long is not rendered first.
+func TestJSONPayloadTooLong(t *testing.T) {
+	text := data.String(strings.Repeat("\x01", 1<<20))
+	for _, v := range []data.Value{text, data.Vector(text), data.Set(text), data.Table(data.Entry{Key: text, Value: text})} {
+		payload := data.AppendValue(nil, v)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := data.AppendJSONPayload(nil, "/t", payload, 1<<20)
+		runtime.ReadMemStats(&after)
+		if n := after.TotalAlloc - before.TotalAlloc; err == nil || n > 16<<20 {
+			t.Errorf("%v: %v, %d bytes allocated", v.Kind(), err, n)
+		}
 	}
 }
 
