@@ -37,6 +37,7 @@ type Endpoint struct {
 	taps          atomic.Pointer[[]*Tap]           // nil if there is none
 	processed     [wire.TypePong + 1]atomic.Uint64 // messages received or published
 	refusals      atomic.Uint64                    // connections accepted that did not become peerings
+	refusalLogged atomic.Int64                     // when one was last warned of, on the endpoint's clock
 	failures      atomic.Uint64                    // attempts to dial that did not
 
 	mu        sync.Mutex // guards what follows, and changes of routes

@@ -93,8 +93,21 @@ func (e *Endpoint) refused(addr string, err error) {
 	if errors.As(err, &pe) {
 		s.Peer = pe.ID
 	}
-	e.log.Warn("connection refused", "addr", addr, "err", err)
+	e.logRefusal(addr, err)
 	e.report(s)
+}
+
+// refusalLogInterval is how often a refused connection is warned of at the most: whoever scans ports
+// must not fill a disk. The others are logged for those who debug, and counted.
+const refusalLogInterval = int64(time.Second)
+
+func (e *Endpoint) logRefusal(addr string, err error) {
+	now, last := e.now(), e.refusalLogged.Load()
+	if last != 0 && now-last < refusalLogInterval || !e.refusalLogged.CompareAndSwap(last, now) {
+		e.log.Debug("connection refused", "addr", addr, "err", err)
+		return
+	}
+	e.log.Warn("connection refused", "addr", addr, "err", err, "refused", e.refusals.Load())
 }
 
 // pendingConns holds the accepted connections whose handshake is not over. If there are too many, the
