@@ -177,11 +177,11 @@ func (e *Endpoint) setPeerFilter(p *peer, filter []string) {
 	if slices.Equal(before, filter) {
 		return
 	}
-	p.filter.Store(&filter)
 	old := e.routes.Load()
 	if old.byID[p.id] == p { // not while it is being removed
 		e.routes.Store(old.withPeers(old.peers.RemoveAll(before, p).InsertAll(filter, p), old.byID))
 	}
+	p.filter.Store(&filter) // who sees it in Peers can rely on it
 }
 
 // report tells those who watch of something that concerns no peer.
