@@ -135,6 +135,13 @@ func (p *publisher) run(ctx context.Context, f *nodeFlags, stdin io.Reader, stde
 			err = errNoPeer
 		}
 	}
+	if err == nil && ctx.Err() != nil {
+		if p.sent < p.count {
+			err = fmt.Errorf("interrupted: %d of %d messages published", p.sent, p.count)
+		} else {
+			fmt.Fprintf(stderr, "interrupted after %d messages\n", p.sent)
+		}
+	}
 	filters := p.subscribed()
 	p.node.drain(ctx)
 	undelivered := p.node.end()
