@@ -150,7 +150,7 @@ func (p *peer) mayReceive(topic []byte) error {
 }
 
 // askRules asks what the peer may do. It reports whether it may be a peer at all. The caller holds
-// ruling, so that the last one to ask is the last one to store.
+// ruling, so that the last one to ask is the last one to store, or is the only one who knows the peer.
 func (p *peer) askRules() (welcome bool) {
 	if p.ep.opts.access == nil {
 		return true

@@ -51,12 +51,12 @@ func (e *Endpoint) connect(ctx context.Context, raw net.Conn, role handshake.Rol
 		version = e.filterVersion.Load()
 		return handshakeFilter(e.filter(), &version)
 	})
-	claimed, err := e.shake(ctx, m, in, conn, func(id wire.EndpointID) handshake.Verdict {
+	claimed, err := e.shake(ctx, m, in, conn, func(id wire.EndpointID) (*slot, handshake.Verdict, error) {
 		if e.opts.access != nil && e.opts.access(Identity{Names: names, ID: id, Addr: conn.RemoteAddr().String()}).Refuse {
-			return handshake.NotWelcome
+			return nil, handshake.NotWelcome, ErrNotWelcome
 		}
 		e.pending.know(raw)
-		return handshake.Proceed
+		return e.registry.admit(ctx, id)
 	})
 	if err == nil && !stop() {
 		err = ctx.Err() // too late: that deadline may be set at any moment from now on
@@ -96,8 +96,9 @@ func handshakeFilter(filter []string, version *uint64) []string {
 }
 
 // shake drives the machine until it is done. It returns the slot that it claimed, even with an error.
-func (e *Endpoint) shake(ctx context.Context, m *handshake.Machine, in *frameReader, conn net.Conn, welcome func(wire.EndpointID) handshake.Verdict) (claimed *slot, err error) {
+func (e *Endpoint) shake(ctx context.Context, m *handshake.Machine, in *frameReader, conn net.Conn, admit func(wire.EndpointID) (*slot, handshake.Verdict, error)) (claimed *slot, err error) {
 	out := m.Start()
+	var why error // the other node is refused, where that is not said by what it is answered
 	for frames := 0; ; {
 		if len(out.Send) > 0 {
 			if _, err := conn.Write(out.Send); err != nil && out.Err == nil {
@@ -105,15 +106,15 @@ func (e *Endpoint) shake(ctx context.Context, m *handshake.Machine, in *frameRea
 			}
 		}
 		switch {
+		case out.Err != nil && why != nil:
+			return claimed, fmt.Errorf("%w: %w", out.Err, why)
 		case out.Err != nil:
 			return claimed, out.Err
 		case out.Peered:
 			return claimed, nil
 		case out.Identified:
-			verdict := welcome(m.Remote())
-			if verdict == handshake.Proceed {
-				claimed, verdict = e.registry.admit(ctx, m.Remote())
-			}
+			var verdict handshake.Verdict
+			claimed, verdict, why = admit(m.Remote())
 			out = m.Decide(verdict)
 		default:
 			if frames++; frames > maxHandshakeFrames {

@@ -29,13 +29,15 @@ var (
 	ErrMemory = errors.New("receive memory exhausted")
 	// ErrForeign says that whoever is at the other end is no Broker node, or one with another
 	// security than this one.
-	ErrForeign = errors.New("not a Broker node with this node's security")
+	ErrForeign = errors.New("not a Broker node that protects connections as this one does")
 	// ErrTooLarge says that a message is larger than peers accept, which is what this node accepts.
 	ErrTooLarge = errors.New("message too large")
 	// ErrReadOnly says that this node was made not to publish.
 	ErrReadOnly = errors.New("this node is read-only")
 	// ErrNotWelcome says that the access rules refuse a peer.
 	ErrNotWelcome = errors.New("not welcome by the access rules")
+	// ErrTooManyPeers says that there are as many peers as there may be.
+	ErrTooManyPeers = errors.New("too many peers")
 )
 
 // A PeerError says what went wrong with which peer.

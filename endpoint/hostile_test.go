@@ -481,6 +481,15 @@ func TestStrangersAreCheap(t *testing.T) {
 	if _, err := p.Wait(t.Context()); !errors.As(err, &dropped) || dropped.Code != wire.CodePeerInvalid {
 		t.Errorf("error %v", err)
 	}
+	for ev := range statuses.Events(t.Context()) {
+		if ev.Status.Code != endpoint.PeerInvalid {
+			continue // the two peers
+		}
+		if !errors.Is(ev.Status.Err, endpoint.ErrTooManyPeers) {
+			t.Errorf("status %v", ev.Status)
+		}
+		break
+	}
 }
 
 // Nothing goes out that ends the peering of whoever has the same limits.

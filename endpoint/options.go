@@ -166,7 +166,7 @@ func WithForwarding() Option { return func(o *options) { o.forward = true } }
 func WithSecurity(s Security) Option { return func(o *options) { o.security = s } }
 
 // WithAccess asks rules what each peer may do, when it becomes a peer and at
-// [Endpoint.ReloadAccess]. By default every peer may do everything.
+// [Endpoint.ReloadAccess]. By default every peer may do everything. The rules must not call the endpoint.
 func WithAccess(rules func(Identity) Access) Option { return func(o *options) { o.access = rules } }
 
 // WithReadOnly makes a node that cannot publish, by mistake or otherwise: it only listens to what

@@ -12,20 +12,17 @@ import (
 
 // Publish sends a value to every peer that is subscribed to topic, and returns to how many peers (and
 // subscriptions of this node with [WithLoopback]) it is addressed: 0 says that nobody will get it. What
-// the policy of a full queue drops is counted there. It waits only for queues with the policy [Block], until ctx ends; then nothing is queued for
-// anyone and the error is [ErrFull].
+// the policy of a full queue drops is counted there. It waits only for queues with the policy [Block],
+// until ctx ends; then nothing is queued for anyone and the error is [ErrFull].
 func (e *Endpoint) Publish(ctx context.Context, topic string, v data.Value) (receivers int, err error) {
 	if err := data.CheckDepth(v); err != nil {
 		return 0, err
 	}
-	buf, r, err := e.begin(ctx, topic)
+	buf, start, r, err := e.begin(ctx, &e.outbox.cache, topic)
 	if buf == nil {
 		return 0, err
 	}
-	start := len(buf)
-	buf = wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
-	buf = data.AppendValue(buf, v)
-	return e.commit(wire.EndFrame(buf, start), start, r)
+	return e.commit(data.AppendValue(buf, v), start, r)
 }
 
 // eventLevels is how many containers the arguments of an event stand in.
@@ -38,32 +35,29 @@ func (e *Endpoint) PublishEvent(ctx context.Context, topic, name string, args ..
 			return 0, fmt.Errorf("args[%d]: %w", i, err)
 		}
 	}
-	buf, r, err := e.begin(ctx, topic)
+	buf, start, r, err := e.begin(ctx, &e.outbox.cache, topic)
 	if buf == nil {
 		return 0, err
 	}
-	start := len(buf)
-	buf = wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
-	buf = zeek.AppendEvent(buf, name, args...)
-	return e.commit(wire.EndFrame(buf, start), start, r)
+	return e.commit(zeek.AppendEvent(buf, name, args...), start, r)
 }
 
 // PublishPayload sends an encoded value. It is checked first, so that nothing goes out that a
 // receiver could not read. For the rest it is like Publish.
 func (e *Endpoint) PublishPayload(ctx context.Context, topic string, payload []byte) (receivers int, err error) {
-	if err := e.checkSize(wire.EnvelopeHeaderLen + len(topic) + len(payload)); err != nil {
+	return e.publishPayload(ctx, &e.outbox.cache, topic, payload)
+}
+
+// publishPayload is PublishPayload with the routes of whoever publishes: the node, or a subscription.
+func (e *Endpoint) publishPayload(ctx context.Context, cache *routeCache, topic string, payload []byte) (receivers int, err error) {
+	if err := e.checkPayload(topic, payload); err != nil {
 		return 0, err
 	}
-	if err := data.Validate(payload); err != nil {
-		return 0, err
-	}
-	buf, r, err := e.begin(ctx, topic)
+	buf, start, r, err := e.begin(ctx, cache, topic)
 	if buf == nil {
 		return 0, err
 	}
-	start := len(buf)
-	buf = wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
-	return e.commit(wire.EndFrame(append(buf, payload...), start), start, r)
+	return e.commit(append(buf, payload...), start, r)
 }
 
 // PublishTo sends an encoded value to one peer, whether it is subscribed or not. It reports whether
@@ -73,10 +67,7 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 	if err := e.checkPublish(topic); err != nil {
 		return false, err
 	}
-	if err := data.Validate(payload); err != nil {
-		return false, err
-	}
-	if err := e.checkSize(wire.EnvelopeHeaderLen + len(topic) + len(payload)); err != nil {
+	if err := e.checkPayload(topic, payload); err != nil {
 		return false, err
 	}
 	p := e.routes.Load().byID[peer]
@@ -109,23 +100,35 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 	return push(run{seg: seg, to: len(frame), count: 1}) > 0, nil
 }
 
-// begin finds the receivers of topic. If there are none, or with an error, buf is nil; otherwise the
-// message is to be appended to buf and committed.
-func (e *Endpoint) begin(ctx context.Context, topic string) (buf []byte, r *route, err error) {
+// begin finds the receivers of topic. If there are none, or with an error, buf is nil; otherwise a frame
+// begins at start in buf, and its payload is to be appended and committed.
+func (e *Endpoint) begin(ctx context.Context, cache *routeCache, topic string) (buf []byte, start int, r *route, err error) {
 	if err := e.checkPublish(topic); err != nil {
-		return nil, nil, err
+		return nil, 0, nil, err
 	}
-	return e.outbox.begin(ctx, &e.routes, &e.outbox.cache, topic)
+	if buf, r, err = e.outbox.begin(ctx, &e.routes, cache, topic); buf == nil {
+		return nil, 0, nil, err
+	}
+	start = len(buf)
+	return wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic), start, r, nil
 }
 
-// commit ends what begin began. The frame stands in buf from start on.
+// commit ends what begin began.
 func (e *Endpoint) commit(buf []byte, start int, r *route) (receivers int, err error) {
 	if err := e.checkSize(len(buf) - start - wire.FrameHeaderLen); err != nil {
 		e.outbox.discard(r)
 		return 0, err
 	}
-	e.outbox.commit(buf, r)
+	e.outbox.commit(wire.EndFrame(buf, start), r)
 	return len(r.targets), nil
+}
+
+// checkPayload refuses a payload that receivers could not read or would not accept.
+func (e *Endpoint) checkPayload(topic string, payload []byte) error {
+	if err := e.checkSize(wire.EnvelopeHeaderLen + len(topic) + len(payload)); err != nil {
+		return err
+	}
+	return data.Validate(payload)
 }
 
 // checkSize refuses a frame that would end the peering with a node that has the limits of this one.

@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -32,24 +33,25 @@ type slot struct {
 }
 
 // admit claims the slot of a node for a connection whose handshake has just told who it is. It waits
-// for a handshake with that node that is under way, and asks a peer whether it still lives.
-func (g *registry) admit(ctx context.Context, id wire.EndpointID) (*slot, handshake.Verdict) {
+// for a handshake with that node that is under way, and asks a peer whether it still lives. The error
+// says why nobody is let in.
+func (g *registry) admit(ctx context.Context, id wire.EndpointID) (*slot, handshake.Verdict, error) {
 	for {
 		g.mu.Lock()
 		if g.closed {
 			g.mu.Unlock()
-			return nil, handshake.ShuttingDown
+			return nil, handshake.ShuttingDown, ErrClosed
 		}
 		s := g.slots[id]
 		if s == nil && len(g.slots) >= g.limit {
 			g.mu.Unlock()
-			return nil, handshake.NotWelcome
+			return nil, handshake.NotWelcome, fmt.Errorf("%w: %d (see WithMaxPeers)", ErrTooManyPeers, g.limit)
 		}
 		if s == nil {
 			s = &slot{id: id, settled: make(chan struct{}), free: make(chan struct{})}
 			g.slots[id] = s
 			g.mu.Unlock()
-			return s, handshake.Proceed
+			return s, handshake.Proceed, nil
 		}
 		p := s.peer
 		g.mu.Unlock()
@@ -57,24 +59,21 @@ func (g *registry) admit(ctx context.Context, id wire.EndpointID) (*slot, handsh
 			select {
 			case <-s.settled:
 			case <-ctx.Done():
-				return nil, handshake.Redundant
+				return nil, handshake.Redundant, nil
 			}
 			continue
 		}
 		probe, cancel := context.WithTimeout(ctx, replaceAfter)
 		alive := p.answers(probe)
 		cancel()
-		if alive {
-			return nil, handshake.Redundant
-		}
-		if ctx.Err() != nil {
-			return nil, handshake.Redundant
+		if alive || ctx.Err() != nil {
+			return nil, handshake.Redundant, nil
 		}
 		p.end(ErrReplaced, false)
 		select {
 		case <-s.free:
 		case <-ctx.Done():
-			return nil, handshake.Redundant
+			return nil, handshake.Redundant, nil
 		}
 	}
 }

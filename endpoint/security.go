@@ -159,7 +159,7 @@ func notTLS(conn net.Conn, role handshake.Role, first []byte, err error) error {
 		if role == handshake.Listener {
 			io.WriteString(conn, protocolVersion)
 		}
-		return fmt.Errorf("%w: the peer is a Broker node with TLS off, this node has it on", ErrForeign)
+		return fmt.Errorf("%w: the peer is a Broker node with TLS off, this node has it on: let both do the same", ErrForeign)
 	case bytes.Equal(first[:5], make([]byte, 5)):
 		// An operation and flags of zero and the first byte of a length.
 		return fmt.Errorf("%w: the peer speaks what may be the protocol of Broker before 2.3 (Zeek 4.2 and older)", ErrForeign)

@@ -4,9 +4,6 @@ import (
 	"context"
 	"iter"
 	"sync/atomic"
-
-	"github.com/zeekpeer/zeekpeer/wire"
-	"github.com/zeekpeer/zeekpeer/wire/data"
 )
 
 // A Subscription receives the messages of the topics that it was made for, from every peer. One
@@ -56,23 +53,8 @@ func (s *Subscription) Buffered() bool {
 // to the peers, and to every other subscription of this node, with loopback or without, but not to
 // this one. For the rest it is like [Endpoint.PublishPayload].
 func (s *Subscription) PublishPayload(ctx context.Context, topic string, payload []byte) (receivers int, err error) {
-	if err := s.ep.checkPublish(topic); err != nil {
-		return 0, err
-	}
-	if err := s.ep.checkSize(wire.EnvelopeHeaderLen + len(topic) + len(payload)); err != nil {
-		return 0, err
-	}
-	if err := data.Validate(payload); err != nil {
-		return 0, err
-	}
 	s.ep.outbox.hubs.Store(true)
-	buf, r, err := s.ep.outbox.begin(ctx, &s.ep.routes, &s.hub, topic)
-	if buf == nil {
-		return 0, err
-	}
-	start := len(buf)
-	buf = wire.AppendEnvelopeHeader(buf, s.ep.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic)
-	return s.ep.commit(wire.EndFrame(append(buf, payload...), start), start, r)
+	return s.ep.publishPayload(ctx, &s.hub, topic, payload)
 }
 
 // Messages returns the messages as they come. The loop ends when ctx does, when the subscription is
