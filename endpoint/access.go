@@ -142,9 +142,9 @@ func (p *peer) narrow(filter []string) ([]string, error) {
 }
 
 // mayReceive returns an error if the rules keep a topic from the peer, even if it is sent to it alone.
-func (p *peer) mayReceive(topic []byte) error {
+func (p *peer) mayReceive(t wire.MessageType, topic []byte) error {
 	if a := p.access.Load(); a != nil && !covers(a.Subscribe, topic) {
-		return &AccessError{Action: "send " + p.id.String() + " data", Topic: string(topic)}
+		return &AccessError{Action: "send " + p.id.String() + " " + t.String(), Topic: string(topic)}
 	}
 	return nil
 }

@@ -648,6 +648,7 @@ func TestReadOnly(t *testing.T) {
 		"PublishEvent":   func() error { _, err := node.PublishEvent(t.Context(), "/a", "hello"); return err },
 		"PublishPayload": func() error { _, err := node.PublishPayload(t.Context(), "/a", anEvent); return err },
 		"PublishTo":      func() error { _, err := node.PublishTo(t.Context(), p.id, "/a", anEvent); return err },
+		"PublishCommand": func() error { _, err := node.PublishCommand("/a", anEvent); return err },
 		"of a hub":       func() error { _, err := sub.PublishPayload(t.Context(), "/a", anEvent); return err },
 	} {
 		if err := publish(); !errors.Is(err, endpoint.ErrReadOnly) {

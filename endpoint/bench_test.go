@@ -270,6 +270,73 @@ func BenchmarkPublish(b *testing.B) {
 	})
 }
 
+// BenchmarkPublishCommand: commands of stores, beside payloads of data that are the same bytes, to sinks in
+// another process. Neither waits: what outruns the sinks is dropped.
+func BenchmarkPublishCommand(b *testing.B) {
+	payload := zeek.AppendEvent(nil, benchEvent, data.Count(42), data.String("test"))
+	for _, sinks := range []int{1, 10} {
+		for _, kind := range []wire.MessageType{wire.TypeData, wire.TypeCommand} {
+			b.Run(fmt.Sprintf("%d-sinks-%v", sinks, kind), func(b *testing.B) {
+				e := newEndpoint(b, endpoint.WithPeerQueue(endpoint.QueueLimits{Messages: 1 << 16}))
+				startRole(b, nil, "sinks", listen(b, e), fmt.Sprint(sinks), "all").line(b)
+				ctx := context.Background()
+				if err := e.WaitPeers(ctx, sinks); err != nil {
+					b.Fatal(err)
+				}
+				publish := func() (int, error) { return e.PublishPayload(ctx, "/bench/0/", payload) }
+				if kind == wire.TypeCommand {
+					publish = func() (int, error) { return e.PublishCommand("/bench/0/", payload) }
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				for range b.N {
+					if n, err := publish(); n != sinks || err != nil {
+						b.Fatalf("queued for %d, %v", n, err)
+					}
+				}
+				b.StopTimer()
+				b.ReportMetric(float64(e.Stats().Dropped[endpoint.DropQueueFull])/float64(b.N*sinks), "dropped/delivery")
+			})
+		}
+	}
+}
+
+// BenchmarkSnapshot: one command of 150 MB, as a clone of a large store gets it, to one subscriber in the same
+// process, from the call to the message. Run it with -benchtime 3x.
+func BenchmarkSnapshot(b *testing.B) {
+	for _, security := range []endpoint.Security{endpoint.PlainTCP(), endpoint.AnonymousTLS()} {
+		b.Run(security.String(), func(b *testing.B) {
+			master, clone := newEndpoint(b, endpoint.WithSecurity(security)), newEndpoint(b, endpoint.WithSecurity(security))
+			sub, err := clone.Subscribe([]string{"s/"}, endpoint.WithCommands(), endpoint.WithQueue(lossless))
+			if err != nil {
+				b.Fatal(err)
+			}
+			connect(b, clone, listen(b, master))
+			if err := master.WaitPeers(b.Context(), 1); err != nil {
+				b.Fatal(err)
+			}
+			snapshot := noise(150 << 20)
+			b.SetBytes(int64(len(snapshot)))
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				if queued, err := master.PublishCommandTo(clone.ID(), "s/x", []byte("head"), snapshot); !queued || err != nil {
+					b.Fatal(queued, err)
+				}
+				for m := range sub.Messages(b.Context()) {
+					if len(m.Payload()) != 4+len(snapshot) {
+						b.Fatal("another message")
+					}
+					break
+				}
+				b.StopTimer()
+				until(b, "the writer is done", func() bool { return master.Peers()[0].Queued == 0 })
+				b.StartTimer()
+			}
+		})
+	}
+}
+
 // BenchmarkPing: round trips of the same bytes by turns, to a bare echo, to a node, and to the reference
 // if it is on PATH.
 func BenchmarkPing(b *testing.B) {

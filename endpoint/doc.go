@@ -18,6 +18,10 @@
 // counted, by peer and by reason, in [PeerInfo] and [SubscriptionStats]. A peering that ends loses
 // what was under way, unless both sides take leave ([Endpoint.Close], [Peering.Unpeer]).
 //
+// Commands of stores go the same way as data, in one order with it, and come only to subscriptions made
+// [WithCommands]. Publishing one never waits, whatever the policy of the queues: a full one loses it, and
+// counts it ([Endpoint.PublishCommand], [Endpoint.PublishCommandTo]).
+//
 // # Memory
 //
 // Messages are handed over in batches that share the memory they were received in. A [Message]

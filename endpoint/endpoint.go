@@ -71,7 +71,8 @@ func New(opts ...Option) (*Endpoint, error) {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.traffic.topics = make(map[string]*topicCounter)
 	e.routes.Store(&routes{traffic: &e.traffic})
-	e.outbox.processed = &e.processed[wire.TypeData]
+	e.outbox.processed = &e.processed
+	e.outbox.data.kind, e.outbox.commands.kind = wire.TypeData, wire.TypeCommand
 	e.filterCache.Store(&filterAt{})
 	e.pings.waiting = make(map[string]*pingWaiter)
 	e.announce.send = e.announceFilter

@@ -32,6 +32,8 @@ var (
 	ErrForeign = errors.New("not a Broker node that protects connections as this one does")
 	// ErrTooLarge says that a message is larger than peers accept, which is what this node accepts.
 	ErrTooLarge = errors.New("message too large")
+	// ErrSubscribed says that this node has such a subscription already. See [Alone].
+	ErrSubscribed = errors.New("subscribed already")
 	// ErrReadOnly says that this node was made not to publish.
 	ErrReadOnly = errors.New("this node is read-only")
 	// ErrNotWelcome says that the access rules refuse a peer.

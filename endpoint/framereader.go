@@ -87,6 +87,9 @@ func (f *frameReader) makeRoom(need int) error {
 	if need <= segmentSize && free >= segmentSize/4 {
 		return nil
 	}
+	if need > segmentSize && f.at == 0 && free > 0 {
+		return nil // filled before it is doubled: it would be copied at each read otherwise
+	}
 	size := segmentSize
 	if need > segmentSize {
 		// Grow with what is there, by doubling, up to the frame.

@@ -58,6 +58,16 @@ func (p *peer) info() PeerInfo {
 	return info
 }
 
+// Subscribers returns the peers that are subscribed to topic at this moment, in no order.
+func (e *Endpoint) Subscribers(topic string) []wire.EndpointID {
+	peers := e.routes.Load().peers.Match([]byte(topic), nil)
+	ids := make([]wire.EndpointID, len(peers))
+	for i, p := range peers {
+		ids[i] = p.id
+	}
+	return ids
+}
+
 // WaitPeers waits until the node has n peers at least.
 func (e *Endpoint) WaitPeers(ctx context.Context, n int) error {
 	for {

@@ -51,7 +51,7 @@ func defaults() options {
 		pingInterval:     10 * time.Second,
 		pingTimeout:      30 * time.Second,
 		maxFrame:         64 << 20,
-		maxCommand:       64 << 20,
+		maxCommand:       256 << 20,
 		maxLarge:         256 << 20,
 		maxPending:       1024,
 		maxPeers:         4096,
@@ -98,12 +98,18 @@ func (o *options) validate() (err error) {
 	if o.maxPending < 1 || o.maxPeers < 1 {
 		err = errors.Join(err, fmt.Errorf("%d pending handshakes, %d peers: want one at least", o.maxPending, o.maxPeers))
 	}
-	if o.maxLarge < int64(o.maxFrame) {
-		o.maxLarge = int64(o.maxFrame)
-	}
+	o.maxLarge = max(o.maxLarge, int64(o.maxFrame), int64(o.maxCommand))
 	var limitsErr error
 	o.peerQueue, limitsErr = o.peerQueue.withDefaults()
 	return errors.Join(err, limitsErr)
+}
+
+// limit returns how large the frame of a message may be, its length excluded.
+func (o *options) limit(t wire.MessageType) int {
+	if t == wire.TypeCommand {
+		return o.maxCommand
+	}
+	return o.maxFrame
 }
 
 // An Option changes an endpoint. All are checked by [New].
@@ -134,8 +140,8 @@ func WithPing(interval, timeout time.Duration) Option {
 	return func(o *options) { o.pingInterval, o.pingTimeout = interval, timeout }
 }
 
-// WithMaxFrame bounds the messages that are received, in bytes: data (64 MiB by default) and
-// commands of stores (64 MiB by default).
+// WithMaxFrame bounds the messages that are received and published, in bytes: data (64 MiB by default)
+// and commands of stores (256 MiB by default, for a snapshot of a store is one command).
 func WithMaxFrame(data, command int) Option {
 	return func(o *options) { o.maxFrame, o.maxCommand = data, command }
 }

@@ -20,10 +20,11 @@ type outbox struct {
 	open    []*route // those with an open run
 	last    *route   // of the last message, if its run is open
 	largest int      // the largest recent message, to begin a new segment before one that will not fit
-	cache   routeCache
 
-	processed *atomic.Uint64 // data messages, counted by the endpoint
-	hubs      atomic.Bool    // subscriptions publish, so those without loopback receive what is sent here
+	data, commands routeCache // of what the node itself publishes, by type
+
+	processed *[wire.TypePong + 1]atomic.Uint64 // messages by type, counted by the endpoint
+	hubs      atomic.Bool                       // subscriptions publish, so those without loopback receive what is sent here
 }
 
 // An openRun is the end of a route at which messages are appended.
@@ -139,7 +140,7 @@ func (o *outbox) discard(r *route) {
 // published counts messages that go out.
 func (o *outbox) published(r *route, messages, bytes int) {
 	r.traffic.published(messages, bytes)
-	o.processed.Add(uint64(messages))
+	o.processed[r.kind].Add(uint64(messages))
 }
 
 // seal pushes the open run of a route to its receivers, with the lock held.

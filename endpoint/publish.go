@@ -2,6 +2,7 @@ package endpoint
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"time"
 
@@ -18,7 +19,7 @@ func (e *Endpoint) Publish(ctx context.Context, topic string, v data.Value) (rec
 	if err := data.CheckDepth(v); err != nil {
 		return 0, err
 	}
-	buf, start, r, err := e.begin(ctx, &e.outbox.cache, topic)
+	buf, start, r, err := e.begin(ctx, &e.outbox.data, topic)
 	if buf == nil {
 		return 0, err
 	}
@@ -35,7 +36,7 @@ func (e *Endpoint) PublishEvent(ctx context.Context, topic, name string, args ..
 			return 0, fmt.Errorf("args[%d]: %w", i, err)
 		}
 	}
-	buf, start, r, err := e.begin(ctx, &e.outbox.cache, topic)
+	buf, start, r, err := e.begin(ctx, &e.outbox.data, topic)
 	if buf == nil {
 		return 0, err
 	}
@@ -45,7 +46,7 @@ func (e *Endpoint) PublishEvent(ctx context.Context, topic, name string, args ..
 // PublishPayload sends an encoded value. It is checked first, so that nothing goes out that a
 // receiver could not read. For the rest it is like Publish.
 func (e *Endpoint) PublishPayload(ctx context.Context, topic string, payload []byte) (receivers int, err error) {
-	return e.publishPayload(ctx, &e.outbox.cache, topic, payload)
+	return e.publishPayload(ctx, &e.outbox.data, topic, payload)
 }
 
 // publishPayload is PublishPayload with the routes of whoever publishes: the node, or a subscription.
@@ -54,6 +55,22 @@ func (e *Endpoint) publishPayload(ctx context.Context, cache *routeCache, topic 
 		return 0, err
 	}
 	buf, start, r, err := e.begin(ctx, cache, topic)
+	if buf == nil {
+		return 0, err
+	}
+	return e.commit(append(buf, payload...), start, r)
+}
+
+// PublishCommand sends a command of a store to every peer that is subscribed to topic, and to the
+// subscriptions of this node with [WithLoopback] and [WithCommands]. The payload is sent as it is. It
+// never waits: what a full queue has no room for is lost, and counted there, whatever its policy, for
+// stores ask again for what they miss. It does not allocate. For the rest it is like Publish.
+func (e *Endpoint) PublishCommand(topic string, payload []byte) (receivers int, err error) {
+	cache := &e.outbox.commands
+	if err := e.checkSize(cache.kind, topic, len(payload)); err != nil {
+		return 0, err
+	}
+	buf, start, r, err := e.begin(context.Background(), cache, topic)
 	if buf == nil {
 		return 0, err
 	}
@@ -70,16 +87,10 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 	if err := e.checkPayload(topic, payload); err != nil {
 		return false, err
 	}
-	p := e.routes.Load().byID[peer]
-	if p == nil {
-		return false, nil
-	}
-	if err := p.mayReceive([]byte(topic)); err != nil {
+	p, err := e.receiver(peer, wire.TypeData, topic)
+	if p == nil || err != nil {
 		return false, err
 	}
-	frame := wire.AppendEnvelope(nil, wire.Envelope{
-		Sender: e.id, Receiver: peer, Type: wire.TypeData, TTL: wire.DefaultTTL, Topic: []byte(topic), Payload: payload,
-	})
 	push := p.queue.push
 	var since time.Time
 	for p.queue.limits.Policy == Block {
@@ -92,12 +103,66 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 			return false, err
 		}
 	}
-	e.outbox.flush(p.queue) // what was published before goes first
-	e.traffic.counter([]byte(topic)).published(1, len(frame))
-	e.processed[wire.TypeData].Add(1)
-	seg := adopt(frame)
+	return e.address(p, wire.TypeData, topic, payload, nil, push), nil
+}
+
+// copyBelow is the length below which what several messages share is copied into each: it costs less
+// than a write of its own.
+const copyBelow = segmentSize
+
+// PublishCommandTo sends a command of a store to one peer, whether it is subscribed or not. The payload
+// is head and then shared, such as a snapshot that goes to many peers: it is not copied, and must not be
+// changed any more. A shared part of 64 KiB or more does not count toward the bytes that the peer's queue
+// may hold, so that small messages neither keep it out nor fall victim to it; but of several that wait
+// for one peer together, those beyond that bound are refused. Like [Endpoint.PublishCommand] it never
+// waits. It reports whether the message was queued, as [Endpoint.PublishTo] does.
+func (e *Endpoint) PublishCommandTo(peer wire.EndpointID, topic string, head, shared []byte) (queued bool, err error) {
+	if err := e.checkPublish(topic); err != nil {
+		return false, err
+	}
+	if err := e.checkSize(wire.TypeCommand, topic, len(head)+len(shared)); err != nil {
+		return false, err
+	}
+	p, err := e.receiver(peer, wire.TypeCommand, topic)
+	if p == nil || err != nil {
+		return false, err
+	}
+	return e.address(p, wire.TypeCommand, topic, head, shared, p.queue.push), nil
+}
+
+// receiver returns the peer with an id, or nil, and an error if the rules keep a message from it.
+func (e *Endpoint) receiver(id wire.EndpointID, t wire.MessageType, topic string) (*peer, error) {
+	p := e.routes.Load().byID[id]
+	if p == nil {
+		return nil, nil
+	}
+	return p, p.mayReceive(t, []byte(topic))
+}
+
+// address queues a message for p alone, with push. It reports whether it was queued.
+func (e *Endpoint) address(p *peer, t wire.MessageType, topic string, head, shared []byte, push func(run) int) bool {
+	seg := addressed(e.id, p.id, t, topic, head, shared)
 	defer seg.release()
-	return push(run{seg: seg, to: len(frame), count: 1}) > 0, nil
+	r := run{seg: seg, to: seg.used, count: 1}
+	e.outbox.flush(p.queue) // what was published before goes first
+	e.traffic.counter([]byte(topic)).published(1, r.size())
+	e.processed[t].Add(1)
+	return push(r) > 0
+}
+
+// addressed returns a segment that holds one message for one node.
+func addressed(from, to wire.EndpointID, t wire.MessageType, topic string, head, shared []byte) *segment {
+	var tail []byte
+	if len(shared) >= copyBelow {
+		shared, tail = nil, shared
+	}
+	frame := make([]byte, 0, wire.FrameHeaderLen+wire.EnvelopeHeaderLen+len(topic)+len(head)+len(shared))
+	frame = wire.AppendEnvelopeHeader(frame, from, to, t, wire.DefaultTTL, topic)
+	frame = append(append(frame, head...), shared...)
+	binary.BigEndian.PutUint32(frame, uint32(len(frame)-wire.FrameHeaderLen+len(tail)))
+	seg := adopt(frame)
+	seg.tail = tail
+	return seg
 }
 
 // begin finds the receivers of topic. If there are none, or with an error, buf is nil; otherwise a frame
@@ -110,12 +175,12 @@ func (e *Endpoint) begin(ctx context.Context, cache *routeCache, topic string) (
 		return nil, 0, nil, err
 	}
 	start = len(buf)
-	return wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, wire.TypeData, wire.DefaultTTL, topic), start, r, nil
+	return wire.AppendEnvelopeHeader(buf, e.id, wire.EndpointID{}, cache.kind, wire.DefaultTTL, topic), start, r, nil
 }
 
 // commit ends what begin began.
 func (e *Endpoint) commit(buf []byte, start int, r *route) (receivers int, err error) {
-	if err := e.checkSize(len(buf) - start - wire.FrameHeaderLen); err != nil {
+	if err := e.checkBody(r.kind, len(buf)-start-wire.FrameHeaderLen); err != nil {
 		e.outbox.discard(r)
 		return 0, err
 	}
@@ -125,16 +190,21 @@ func (e *Endpoint) commit(buf []byte, start int, r *route) (receivers int, err e
 
 // checkPayload refuses a payload that receivers could not read or would not accept.
 func (e *Endpoint) checkPayload(topic string, payload []byte) error {
-	if err := e.checkSize(wire.EnvelopeHeaderLen + len(topic) + len(payload)); err != nil {
+	if err := e.checkSize(wire.TypeData, topic, len(payload)); err != nil {
 		return err
 	}
 	return data.Validate(payload)
 }
 
-// checkSize refuses a frame that would end the peering with a node that has the limits of this one.
-func (e *Endpoint) checkSize(body int) error {
-	if body > e.opts.maxFrame {
-		return fmt.Errorf("%w: a frame of %d bytes, at most %d are accepted (see WithMaxFrame)", ErrTooLarge, body, e.opts.maxFrame)
+// checkSize is checkBody for a message with a topic and a payload of size bytes.
+func (e *Endpoint) checkSize(t wire.MessageType, topic string, size int) error {
+	return e.checkBody(t, wire.EnvelopeHeaderLen+len(topic)+size)
+}
+
+// checkBody refuses a frame that a node with the limits of this one would not take.
+func (e *Endpoint) checkBody(t wire.MessageType, size int) error {
+	if limit := e.opts.limit(t); size > limit {
+		return fmt.Errorf("%w: %v in a frame of %d bytes, at most %d are accepted (see WithMaxFrame)", ErrTooLarge, t, size, limit)
 	}
 	return nil
 }

@@ -14,7 +14,9 @@ const shareFrom = segmentSize / 8
 const takeBytes = 128 << 10
 
 // A queue holds the runs that wait for one consumer: the writer of a peer, or a subscription. It is
-// bounded in messages and in bytes of memory. Many may push; one takes.
+// bounded in messages and in bytes of memory. Tails of segments have a bound of their own, which one of
+// them may exceed: a snapshot of a store, which may be larger than all else that may wait, neither is
+// kept out by small messages nor drives them out. Many may push; one takes.
 type queue struct {
 	limits QueueLimits
 	// dropped counts what was lost because the queue was full.
@@ -33,7 +35,8 @@ type queue struct {
 	head       int      // runs before it are taken
 	tail       *segment // the queue's own segment, into which short runs are copied
 	msgs       int      // frames in runs and in taken
-	bytes      int      // charged for runs and for taken
+	bytes      int      // charged for runs and for taken, without tails
+	tails      int      // bytes of the tails in runs and in taken
 	statuses   int      // in runs
 	taken      []run    // what the consumer works on
 	closed     bool
@@ -60,6 +63,11 @@ func (q *queue) add(r run, expected bool) (queued int) {
 	if q.closed {
 		q.mu.Unlock()
 		q.late.Add(uint64(r.count))
+		return 0
+	}
+	if tail := len(r.seg.tail); tail > 0 && q.tails > 0 && q.tails+tail > q.limits.Bytes {
+		q.mu.Unlock()
+		q.dropped.Add(uint64(r.count))
 		return 0
 	}
 	overflow := false
@@ -144,7 +152,7 @@ func (q *queue) dropFirst(n int) bool {
 	}
 	q.lose(first.count)
 	q.uncharge(i)
-	first.seg.release()
+	q.free(first)
 	// The statuses before it, few as they are, move up.
 	copy(q.runs[q.head+1:i+1], q.runs[q.head:i])
 	q.runs[q.head] = run{}
@@ -170,9 +178,16 @@ func (q *queue) uncharge(i int) {
 	r.charge = 0
 }
 
+// free gives back what a run holds.
+func (q *queue) free(r *run) {
+	q.bytes -= r.charge
+	q.tails -= len(r.seg.tail)
+	r.seg.release()
+}
+
 // cost returns what r would add to the memory that the queue keeps alive.
 func (q *queue) cost(r *run) int {
-	n := r.to - r.from
+	n := r.size()
 	if n < shareFrom {
 		if q.tail != nil && q.tail.room() >= n {
 			return 0
@@ -190,9 +205,10 @@ func (q *queue) append(r run) {
 	q.compact()
 	r.charge = q.cost(&r)
 	q.bytes += r.charge
+	q.tails += len(r.seg.tail)
 	q.msgs += r.count
 	last := len(q.runs) - 1
-	if r.to-r.from < shareFrom {
+	if r.size() < shareFrom {
 		r = q.copied(r)
 	} else {
 		r.seg.retain()
@@ -294,9 +310,10 @@ func (q *queue) take() (runs []run, ok bool) {
 		r := q.runs[q.head]
 		q.runs[q.head] = run{}
 		q.head++
-		size += r.to - r.from
 		if r.status != nil {
 			q.statuses--
+		} else {
+			size += r.size()
 		}
 		q.taken = append(q.taken, r)
 	}
@@ -323,8 +340,7 @@ func (q *queue) giveBack() {
 			continue
 		}
 		q.msgs -= r.count
-		q.bytes -= r.charge
-		r.seg.release()
+		q.free(r)
 		*r = run{}
 	}
 	q.taken = q.taken[:0]
@@ -407,8 +423,7 @@ func (q *queue) discard() (lost int) {
 				lost += r.count
 			}
 			q.msgs -= r.count
-			q.bytes -= r.charge
-			r.seg.release()
+			q.free(r)
 		}
 		*r = run{}
 	}
@@ -446,5 +461,5 @@ func (q *queue) buffered() bool {
 func (q *queue) depth() (messages, bytes int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.msgs, q.bytes
+	return q.msgs, q.bytes + q.tails
 }

@@ -3,10 +3,13 @@ package endpoint
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/zeekpeer/zeekpeer/wire"
 )
 
 // numbered appends a frame that holds a number and is size bytes long, or 8 if that is less.
@@ -19,11 +22,14 @@ func numbered(dst []byte, n uint64, size int) []byte {
 
 // numbers returns the numbers of the frames in a run.
 func numbers(r run) (all []uint64) {
-	for b := r.bytes(); len(b) > 0; b = b[frameLen(b):] {
+	for b := r.whole(); len(b) > 0; b = b[frameLen(b):] {
 		all = append(all, binary.BigEndian.Uint64(b[4:]))
 	}
 	return all
 }
+
+// largestTail is larger than all that a queue of the test may hold.
+const largestTail = 11 * segmentSize
 
 // Whatever is pushed and taken: messages come out in order, those that do not are counted, the bounds
 // hold, statuses are never lost and keep their place, and an empty queue is charged nothing.
@@ -74,13 +80,28 @@ func TestQueueAgainstModel(t *testing.T) {
 			}
 		}
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			switch rapid.IntRange(0, 4).Draw(t, "op") {
+			switch rapid.IntRange(0, 5).Draw(t, "op") {
 			case 0:
 				take()
 			case 1:
 				s := &Status{Code: PeerAdded}
 				statuses = append(statuses, mark{s, next - 1})
 				q.pushStatus(s)
+			case 2:
+				size := rapid.SampledFrom([]int{segmentSize, 200_000, largestTail}).Draw(t, "tail")
+				b := numbered(nil, next, 8+size)
+				next++
+				seg := adopt(slices.Clone(b[:12]))
+				seg.tail = b[12:]
+				closed, fits := q.closed, q.tails == 0 || q.tails+size <= limits.Bytes
+				refuse := q.msgs == held(q) && q.msgs > 0 // or what makes room cannot be dropped
+				n := q.push(run{seg: seg, to: 12, count: 1})
+				seg.release()
+				if pushed++; closed {
+					refused++
+				} else if n == 1 && !fits || n == 0 && fits && limits.Policy == DropOldest && !refuse {
+					t.Fatalf("%d queued of a tail of %d bytes beside %d", n, size, q.tails)
+				}
 			default:
 				count := rapid.IntRange(1, 20).Draw(t, "count")
 				size := rapid.SampledFrom([]int{8, 100, 1000, 3000, 200_000}).Draw(t, "size")
@@ -108,8 +129,11 @@ func TestQueueAgainstModel(t *testing.T) {
 				t.Fatalf("%d messages of at most %d", msgs, limits.Messages)
 			}
 			// One message may be larger than the bound: it counts as a queue full.
-			if largest := 200_004; bytes > limits.Bytes+largest+segmentSize {
-				t.Fatalf("%d bytes of at most %d", bytes, limits.Bytes)
+			if largest := 200_004; bytes-q.tails > limits.Bytes+largest+segmentSize {
+				t.Fatalf("%d bytes of at most %d", bytes-q.tails, limits.Bytes)
+			}
+			if q.tails > max(limits.Bytes, largestTail) {
+				t.Fatalf("%d bytes of tails", q.tails)
 			}
 			if got := int(received) + int(q.dropped.Load()) + (msgs - held(q)) + refused; got != pushed {
 				t.Fatalf("received %d, dropped %d, %d wait (%d held), refused %d: %d of %d pushed", received, q.dropped.Load(), msgs, held(q), refused, got, pushed)
@@ -222,5 +246,29 @@ func TestRunCuts(t *testing.T) {
 	r.keep(2)
 	if got := fmt.Sprint(numbers(r), r.count); got != "[2 3] 2" {
 		t.Error(got)
+	}
+}
+
+// A message in two pieces is one message, and nothing of it stays in a segment that is used again.
+func TestAddressedTail(t *testing.T) {
+	shared := make([]byte, copyBelow)
+	head := make([]byte, segmentSize-wire.FrameHeaderLen-wire.EnvelopeHeaderLen-len("topic")) // as long as pooled segments are
+	seg := addressed(wire.EndpointID{1}, wire.EndpointID{2}, wire.TypeCommand, "topic", head, shared)
+	r := run{seg: seg, to: seg.used, count: 1}
+	if len(seg.mem) != segmentSize || &seg.tail[0] != &shared[0] {
+		t.Fatalf("a segment of %d bytes, or the shared part copied", len(seg.mem))
+	}
+	whole := r.whole()
+	if len(whole) != r.size() || frameLen(whole) != r.size() {
+		t.Errorf("%d bytes in a frame of %d, size %d", len(whole), frameLen(whole), r.size())
+	}
+	if r.skip(1); r.count != 0 || len(r.bytes()) != 0 {
+		t.Errorf("%d frames left, %d bytes", r.count, len(r.bytes()))
+	}
+	if seg.release(); seg.tail != nil {
+		t.Error("the tail outlives the message")
+	}
+	if seg := addressed(wire.EndpointID{1}, wire.EndpointID{2}, wire.TypeCommand, "topic", head, shared[1:]); seg.tail != nil {
+		t.Error("a short piece not copied")
 	}
 }

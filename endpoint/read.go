@@ -105,9 +105,10 @@ func (d *dispatcher) flush() {
 	}
 	d.run.seg = d.p.in.seg
 	d.route.traffic.received(d.run.count, d.run.to-d.run.from)
-	d.p.ep.processed[d.header[wire.TypeOffset]].Add(uint64(d.run.count))
+	kind := wire.MessageType(d.header[wire.TypeOffset])
+	d.p.ep.processed[kind].Add(uint64(d.run.count))
 	for _, s := range d.route.subs {
-		if d.route.wants(s, d.header) {
+		if s.takes(kind) {
 			d.hand(s.queue)
 		}
 	}
@@ -176,10 +177,7 @@ func (d *dispatcher) frame(snap *routes, body []byte, from, to int) {
 // message routes a data message or a command.
 func (d *dispatcher) message(snap *routes, e wire.Envelope, body []byte, from, to int) {
 	p := d.p
-	limit := p.ep.opts.maxFrame
-	if e.Type == wire.TypeCommand {
-		limit = p.ep.opts.maxCommand
-	}
+	limit := p.ep.opts.limit(e.Type)
 	if len(body) > limit {
 		p.malformed(fmt.Errorf("%v of %d bytes, at most %d accepted", e.Type, len(body), limit))
 		return
@@ -207,7 +205,7 @@ func (d *dispatcher) message(snap *routes, e wire.Envelope, body []byte, from, t
 	header := body[:wire.EnvelopeHeaderLen+len(e.Topic)]
 	deliver := false
 	for _, s := range r.subs {
-		deliver = deliver || r.wants(s, header)
+		deliver = deliver || s.takes(e.Type)
 	}
 	if !deliver {
 		r.traffic.received(1, to-from)
@@ -227,11 +225,6 @@ func (d *dispatcher) message(snap *routes, e wire.Envelope, body []byte, from, t
 	}
 }
 
-// wants tells whether a subscription takes messages that begin so: data always, commands on request.
-func (r *route) wants(s *Subscription, header []byte) bool {
-	return s.commands || wire.MessageType(header[wire.TypeOffset]) == wire.TypeData
-}
-
 // forward sends a message on to other peers. It reports whether there were any.
 func (d *dispatcher) forward(snap *routes, r *route, e wire.Envelope, frame []byte) bool {
 	p := d.p
@@ -249,7 +242,7 @@ func (d *dispatcher) forward(snap *routes, r *route, e wire.Envelope, frame []by
 		return false
 	}
 	if !e.Receiver.IsZero() {
-		if err := snap.byID[e.Receiver].mayReceive(e.Topic); err != nil {
+		if err := snap.byID[e.Receiver].mayReceive(e.Type, e.Topic); err != nil {
 			p.denied(err)
 			return true
 		}

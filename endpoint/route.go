@@ -27,11 +27,12 @@ func (rs *routes) withSubs(subs topic.Matcher[*Subscription]) *routes {
 
 // A route is what routes says of one topic.
 type route struct {
-	targets []*queue        // of a message published here: peers, and subscriptions that want it
-	subs    []*Subscription // of a message received from a peer
-	peers   []*peer         // of a message forwarded
+	kind    wire.MessageType // of the messages published here; zero if none are
+	targets []*queue         // of those: peers, and subscriptions that want it
+	subs    []*Subscription  // of a message received from a peer
+	peers   []*peer          // of a message forwarded
 	traffic *topicCounter
-	block   bool    // some target's policy is Block
+	block   bool    // some target's policy is Block, and whoever publishes waits for it
 	run     openRun // of the outbox, whose lock guards it
 }
 
@@ -67,10 +68,10 @@ func (r *route) anyIdle() bool {
 	return false
 }
 
-// push queues a run for all targets. For those whose policy is Block, room has said that it fits.
+// push queues a run for all targets. For those that are waited for, room has said that it fits.
 func (r *route) push(run run) {
 	for _, q := range r.targets {
-		if q.limits.Policy == Block {
+		if r.block && q.limits.Policy == Block {
 			q.pushExpected(run)
 		} else {
 			q.push(run)
@@ -79,20 +80,24 @@ func (r *route) push(run run) {
 }
 
 // lookup works out the route of a topic. What a subscription publishes goes to all others; what the
-// node itself publishes (hub is nil) only to those with loopback.
-func (rs *routes) lookup(name []byte, hub *Subscription) *route {
-	r := &route{subs: rs.subs.Match(name, nil), peers: rs.peers.Match(name, nil), traffic: rs.traffic.counter(name)}
+// node itself publishes (hub is nil) only to those with loopback. Nobody waits for room to publish a
+// command.
+func (rs *routes) lookup(name []byte, kind wire.MessageType, hub *Subscription) *route {
+	r := &route{kind: kind, subs: rs.subs.Match(name, nil), peers: rs.peers.Match(name, nil), traffic: rs.traffic.counter(name)}
+	if kind == 0 {
+		return r
+	}
 	r.targets = make([]*queue, 0, len(r.peers))
 	for _, p := range r.peers {
 		r.targets = append(r.targets, p.queue)
 	}
 	for _, s := range r.subs {
-		if s != hub && (s.loopback || hub != nil) {
+		if s != hub && (s.loopback || hub != nil) && s.takes(kind) {
 			r.targets = append(r.targets, s.queue)
 		}
 	}
 	for _, q := range r.targets {
-		r.block = r.block || q.limits.Policy == Block
+		r.block = r.block || kind == wire.TypeData && q.limits.Policy == Block
 	}
 	return r
 }
@@ -104,7 +109,8 @@ const maxCachedRoutes = 4096
 // A routeCache remembers the routes of topics that were used lately. The next message very often has
 // the topic of the last.
 type routeCache struct {
-	hub   *Subscription // that publishes; nil: the node
+	kind  wire.MessageType // of what is published; zero if the routes are those of messages received
+	hub   *Subscription    // that publishes; nil: the node
 	snap  *routes
 	topic []byte
 	last  *route
@@ -139,7 +145,7 @@ func (c *routeCache) publish(snap *routes, name string) *route {
 // learn works out the route of a topic. It is not kept for a topic so long that thousands of them,
 // which any peer may use, would take much memory.
 func (c *routeCache) learn(snap *routes, name []byte) *route {
-	r := snap.lookup(name, c.hub)
+	r := snap.lookup(name, c.kind, c.hub)
 	if len(name) <= maxTrafficTopic {
 		c.known[string(name)] = r
 	}

@@ -7,7 +7,8 @@ import (
 )
 
 // A run is a batch of frames that stand side by side in a segment and go the same way, or one
-// status. Queues hold runs, not messages: that is what makes a message cost nanoseconds.
+// status. Queues hold runs, not messages: that is what makes a message cost nanoseconds. If the segment
+// has a tail, it belongs to the only frame.
 type run struct {
 	seg    *segment
 	from   int
@@ -19,7 +20,14 @@ type run struct {
 	bye    bool  // not a message, which counts if it is lost
 }
 
+// bytes returns the frames, of which the last goes on in the tail of the segment, if there is one.
 func (r *run) bytes() []byte { return r.seg.mem[r.from:r.to:r.to] }
+
+// whole returns the frames in one piece.
+func (r *run) whole() []byte { return append(r.bytes(), r.seg.tail...) }
+
+// size returns how many bytes the frames are.
+func (r *run) size() int { return r.to - r.from + len(r.seg.tail) }
 
 // frameLen returns the length of the first frame in b, its header included. Runs hold whole frames
 // only.
@@ -36,22 +44,22 @@ func wholeRun(b []byte) run {
 
 // skip drops the first n frames of the run.
 func (r *run) skip(n int) {
-	b := r.bytes()
-	at := 0
-	for range n {
-		at += frameLen(b[at:])
-	}
-	r.from += at
+	r.from = r.after(n)
 	r.count -= n
 }
 
 // keep drops all but the first n frames of the run.
 func (r *run) keep(n int) {
+	r.to = r.after(n)
+	r.count = n
+}
+
+// after returns where the first n frames end in the segment.
+func (r *run) after(n int) int {
 	b := r.bytes()
 	at := 0
 	for range n {
 		at += frameLen(b[at:])
 	}
-	r.to = r.from + at
-	r.count = n
+	return r.from + min(at, len(b)) // the last may have a tail
 }

@@ -15,6 +15,7 @@ const segmentSize = 64 << 10
 type segment struct {
 	mem  []byte // all of it; never replaced, so that readers need no lock
 	used int    // how much is filled in; for the one who fills it
+	tail []byte // the rest of the one frame in mem, if it stands elsewhere since others share it
 	refs atomic.Int32
 }
 
@@ -50,7 +51,7 @@ func (s *segment) release() {
 				copy(s.mem[n:], s.mem[:n])
 			}
 		}
-		s.used = 0
+		s.used, s.tail = 0, nil
 		segments.Put(s)
 	}
 }

@@ -24,6 +24,7 @@ type subscribeOptions struct {
 	commands    bool
 	statuses    bool
 	allowBlocks bool
+	claim       string
 }
 
 // WithQueue bounds the queue of the subscription and says what happens when it is full. By default
@@ -41,6 +42,10 @@ func WithStatus() SubscribeOption { return func(o *subscribeOptions) { o.statuse
 
 // AllowBlockingStores allows topics that keep peers from creating stores.
 func AllowBlockingStores() SubscribeOption { return func(o *subscribeOptions) { o.allowBlocks = true } }
+
+// Alone makes Subscribe fail with [ErrSubscribed] if this node has a subscription that was made with the
+// same claim, for what must not be there twice.
+func Alone(claim string) SubscribeOption { return func(o *subscribeOptions) { o.claim = claim } }
 
 // Subscribe makes a subscription to everything under topics, which are prefixes: "/a" takes "/a/b"
 // and "/ab". Each message comes once, however many of the topics match.
@@ -66,13 +71,20 @@ func (e *Endpoint) Subscribe(topics []string, opts ...SubscribeOption) (*Subscri
 	}
 	s := &Subscription{
 		ep: e, topics: slices.Clone(topics), queue: newQueue(limits),
-		loopback: o.loopback, commands: o.commands, statuses: o.statuses,
+		loopback: o.loopback, commands: o.commands, statuses: o.statuses, claim: o.claim,
 	}
-	s.hub.hub = s
+	s.hub = routeCache{kind: wire.TypeData, hub: s}
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.closing {
 		return nil, ErrClosed
+	}
+	if o.claim != "" {
+		for other := range e.subs {
+			if other.claim == o.claim {
+				return nil, fmt.Errorf("%w: %s", ErrSubscribed, o.claim)
+			}
+		}
 	}
 	e.subs[s] = struct{}{}
 	if s.statuses {

@@ -267,3 +267,15 @@ func BenchmarkSubscribe10000(b *testing.B) {
 		}
 	}
 }
+
+func TestAlone(t *testing.T) {
+	node := newEndpoint(t)
+	first := subscribe(t, node, []string{"/a"}, endpoint.Alone("a"))
+	if _, err := node.Subscribe([]string{"/b"}, endpoint.Alone("a")); !errors.Is(err, endpoint.ErrSubscribed) {
+		t.Errorf("a second subscription with the same claim: %v", err)
+	}
+	subscribe(t, node, []string{"/a"}, endpoint.Alone("b"))
+	subscribe(t, node, []string{"/a"})
+	first.Close()
+	subscribe(t, node, []string{"/a"}, endpoint.Alone("a"))
+}

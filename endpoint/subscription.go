@@ -4,6 +4,8 @@ import (
 	"context"
 	"iter"
 	"sync/atomic"
+
+	"github.com/zeekpeer/zeekpeer/wire"
 )
 
 // A Subscription receives the messages of the topics that it was made for, from every peer. One
@@ -15,6 +17,7 @@ type Subscription struct {
 	loopback bool
 	commands bool
 	statuses bool
+	claim    string // see Alone
 
 	received atomic.Uint64
 	reading  atomic.Bool
@@ -56,6 +59,9 @@ func (s *Subscription) PublishPayload(ctx context.Context, topic string, payload
 	s.ep.outbox.hubs.Store(true)
 	return s.ep.publishPayload(ctx, &s.hub, topic, payload)
 }
+
+// takes tells whether the subscription takes messages of a type: data always, commands on request.
+func (s *Subscription) takes(t wire.MessageType) bool { return s.commands || t == wire.TypeData }
 
 // Messages returns the messages as they come. The loop ends when ctx does, when the subscription is
 // closed, or when its queue ran over and its policy is [Disconnect]; [Subscription.Err] tells which.

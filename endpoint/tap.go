@@ -111,7 +111,7 @@ func (t *Tap) Frames(ctx context.Context) iter.Seq[TapFrame] {
 		for t.drain(yield) && ctx.Err() == nil {
 			var ok bool
 			if t.runs, ok = t.queue.take(); len(t.runs) > 0 {
-				t.rest = t.runs[0].bytes()
+				t.rest = t.runs[0].whole()
 				continue
 			}
 			if !ok {
@@ -136,7 +136,7 @@ func (t *Tap) drain(yield func(TapFrame) bool) bool {
 			}
 		}
 		if t.runs = t.runs[1:]; len(t.runs) > 0 {
-			t.rest = t.runs[0].bytes()
+			t.rest = t.runs[0].whole()
 		}
 	}
 	return true

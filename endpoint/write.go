@@ -48,15 +48,25 @@ func (p *peer) write() error {
 			if p.ep.taps.Load() != nil {
 				p.ep.tapped(runs[i], &p.sent)
 			}
-			b := runs[i].bytes()
-			if n, err := p.conn.Write(b); err != nil {
+			if n, err := p.writeRun(&runs[i]); err != nil {
 				p.unsent(runs[i:], n)
 				return err
 			}
 			p.framesOut.Add(uint64(runs[i].count))
-			p.bytesOut.Add(uint64(len(b)))
+			p.bytesOut.Add(uint64(runs[i].size()))
 		}
 	}
+}
+
+// writeRun writes the frames of a run and returns how many bytes went out.
+func (p *peer) writeRun(r *run) (n int, err error) {
+	n, err = p.conn.Write(r.bytes())
+	if tail := r.seg.tail; err == nil && len(tail) > 0 {
+		var more int
+		more, err = p.conn.Write(tail)
+		n += more
+	}
+	return n, err
 }
 
 // With more writers than crowd awake, cores are what is short. One that wrote less than gatherTime ago
@@ -84,8 +94,8 @@ func (p *peer) gather(wrote int64) {
 func (p *peer) unsent(runs []run, written int) {
 	p.bytesOut.Add(uint64(written))
 	for _, r := range runs {
-		for b := r.bytes(); len(b) > 0 && !r.bye; b = b[frameLen(b):] {
-			if written -= frameLen(b); written >= 0 {
+		for ; r.count > 0 && !r.bye; r.skip(1) {
+			if written -= frameLen(r.bytes()); written >= 0 {
 				p.framesOut.Add(1)
 			} else {
 				p.drop(DropPeeringEnded, 1)
