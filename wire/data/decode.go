@@ -13,6 +13,8 @@ type Decoder struct {
 	Lenient bool
 	// MaxValues bounds the values of one tree; [DefaultMaxValues] if zero. Each takes 32 bytes.
 	MaxValues int
+
+	unique bool // even if lenient, duplicates are errors
 }
 
 // DecodeValue decodes b, which must hold one value and nothing else. It is what a zero [Decoder] does.
@@ -58,7 +60,7 @@ func (d Decoder) parseAt(b []byte, start int) (v Value, end int, err error) {
 	if s.values > limit {
 		return Value{}, 0, fmt.Errorf("%w: %d, at most %d accepted", ErrTooMany, s.values, limit)
 	}
-	t := builder{b: b[start:end], start: start, lenient: d.Lenient}
+	t := builder{b: b[start:end], start: start, lenient: d.Lenient && !d.unique}
 	if s.text > 0 {
 		t.text = string(t.b)
 	}

@@ -16,8 +16,12 @@ func Validate(b []byte) error {
 }
 
 // Skip checks the value at the beginning of b like [Validate] and returns what follows it.
-func Skip(b []byte) (rest []byte, err error) {
-	var s scanner
+func Skip(b []byte) (rest []byte, err error) { return Decoder{}.Skip(b) }
+
+// Skip checks the value at the beginning of b, in the way of the Decoder, and returns what follows it.
+// It does not allocate.
+func (d Decoder) Skip(b []byte) (rest []byte, err error) {
+	s := scanner{lenient: d.Lenient}
 	end, err := s.elems(b, 0, 1, 0)
 	if err != nil {
 		return nil, err

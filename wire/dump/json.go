@@ -31,6 +31,7 @@ type jsonItem struct {
 	Topic       *string         `json:"topic,omitempty"`
 	Message     string          `json:"message,omitempty"` // the type of message of Zeek: Event, LogCreate and so on
 	Value       json.RawMessage `json:"value,omitempty"`   // in Broker's JSON
+	Command     *jsonCommand    `json:"command,omitempty"` // of a store
 	Min         uint8           `json:"min,omitempty"`
 	Max         uint8           `json:"max,omitempty"`
 	Version     uint8           `json:"version,omitempty"`
@@ -111,6 +112,12 @@ func (j *jsonItem) envelope(e *wire.Envelope) {
 			if t := zeek.TypeOf(e.Payload); t != zeek.TypeInvalid {
 				j.Message = t.String()
 			}
+			return
+		}
+	case wire.TypeCommand:
+		var c *jsonCommand
+		if c, err = parseJSONCommand(e.Payload); err == nil {
+			j.Command = c
 			return
 		}
 	case wire.TypeRoutingUpdate:

@@ -75,21 +75,17 @@ func appendFrame(dst []byte, f *capture.Frame) []byte {
 	if e.TTL != wire.DefaultTTL {
 		dst = fmt.Appendf(dst, "ttl %d ", e.TTL)
 	}
+	var err error
 	switch e.Type {
 	case wire.TypeData:
-		var err error
-		if dst, err = appendPayload(dst, e.Payload); err != nil {
-			dst = data.AppendPrintable(append(dst, "invalid: "...), err.Error())
-			dst = appendHex(append(dst, "; "...), e.Payload)
-		}
+		dst, err = appendPayload(dst, e.Payload)
+	case wire.TypeCommand:
+		dst, err = appendCommand(dst, e.Payload)
 	case wire.TypeRoutingUpdate:
-		filter, err := wire.ParseFilter(e.Payload)
-		if err != nil {
-			dst = data.AppendPrintable(append(dst, "invalid: "...), err.Error())
-			dst = appendHex(append(dst, "; "...), e.Payload)
-			break
+		var filter []string
+		if filter, err = wire.ParseFilter(e.Payload); err == nil {
+			dst = appendFilter(dst, filter)
 		}
-		dst = appendFilter(dst, filter)
 	case wire.TypePing, wire.TypePong:
 		if wire.IsBye(e.Payload) {
 			dst = append(append(dst, "BYE "...), hex.EncodeToString(e.Payload[3:])...)
@@ -98,6 +94,10 @@ func appendFrame(dst []byte, f *capture.Frame) []byte {
 		dst = appendHex(dst, e.Payload)
 	default:
 		dst = appendHex(dst, e.Payload)
+	}
+	if err != nil {
+		dst = data.AppendPrintable(append(dst, "invalid: "...), err.Error())
+		dst = appendHex(append(dst, "; "...), e.Payload)
 	}
 	return appendSize(dst, f)
 }
