@@ -18,13 +18,13 @@ import (
 	"github.com/zeekpeer/zeekpeer/wire/zeek"
 )
 
-// Every message that a real cluster sent parses, and is written back to the same bytes.
-func TestRecordedMessages(t *testing.T) {
+// eachRecorded calls f with every data message that the nodes of a real cluster sent each other.
+func eachRecorded(t testing.TB, f func(e wire.Envelope)) {
+	t.Helper()
 	files, err := filepath.Glob("../../interop/testdata/zeek/*/links/*.jsonl.gz")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no recordings: %v", err)
 	}
-	seen := map[zeek.Type]int{}
 	for _, name := range files {
 		file, err := os.Open(name)
 		if err != nil {
@@ -49,29 +49,35 @@ func TestRecordedMessages(t *testing.T) {
 			if len(frame) < wire.FrameHeaderLen {
 				continue
 			}
-			e, err := wire.ParseEnvelope(frame[wire.FrameHeaderLen:])
-			if err != nil || e.Type != wire.TypeData {
-				continue
-			}
-			m, err := zeek.Parse(e.Payload)
-			if err != nil {
-				t.Fatalf("%s: %x: %v", e.Topic, e.Payload, err)
-			}
-			seen[m.MessageType()]++
-			if batch, ok := m.(zeek.Batch); ok {
-				for _, m := range batch {
-					seen[m.MessageType()]++
-				}
-			}
-			if got := m.AppendMessage(nil); !bytes.Equal(got, e.Payload) {
-				t.Fatalf("%s: got %x, want %x", e.Topic, got, e.Payload)
-			}
-			if zeek.TypeOf(e.Payload) != m.MessageType() {
-				t.Errorf("TypeOf says %v", zeek.TypeOf(e.Payload))
+			if e, err := wire.ParseEnvelope(frame[wire.FrameHeaderLen:]); err == nil && e.Type == wire.TypeData {
+				f(e)
 			}
 		}
 		file.Close()
 	}
+}
+
+// Every message that a real cluster sent parses, and is written back to the same bytes.
+func TestRecordedMessages(t *testing.T) {
+	seen := map[zeek.Type]int{}
+	eachRecorded(t, func(e wire.Envelope) {
+		m, err := zeek.Parse(e.Payload)
+		if err != nil {
+			t.Fatalf("%s: %x: %v", e.Topic, e.Payload, err)
+		}
+		seen[m.MessageType()]++
+		if batch, ok := m.(zeek.Batch); ok {
+			for _, m := range batch {
+				seen[m.MessageType()]++
+			}
+		}
+		if got := m.AppendMessage(nil); !bytes.Equal(got, e.Payload) {
+			t.Fatalf("%s: got %x, want %x", e.Topic, got, e.Payload)
+		}
+		if zeek.TypeOf(e.Payload) != m.MessageType() {
+			t.Errorf("TypeOf says %v", zeek.TypeOf(e.Payload))
+		}
+	})
 	for _, want := range []zeek.Type{zeek.TypeEvent, zeek.TypeLogCreate, zeek.TypeLogWrite, zeek.TypeBatch} {
 		if seen[want] == 0 {
 			t.Errorf("no %v among the recordings", want)
