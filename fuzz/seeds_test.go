@@ -78,7 +78,8 @@ func messages() []zeek.Message {
 		zeek.Batch{write, zeek.Batch{event}, update}, zeek.Batch{}}
 }
 
-// recordedFrames returns frames that real nodes sent, with their lengths: some of each type and topic.
+// recordedFrames returns frames that real nodes sent, with their lengths: some of each type, topic and
+// command.
 var recordedFrames = sync.OnceValues(func() (frames [][]byte, err error) {
 	const fewOfAKind = 3
 	seen := map[string]int{}
@@ -107,6 +108,9 @@ var recordedFrames = sync.OnceValues(func() (frames [][]byte, err error) {
 				kind := string(body[0])
 				if e, err := wire.ParseEnvelope(body); err == nil {
 					kind = e.Type.String() + string(e.Topic)
+					if h, err := wire.ParseCommandHeader(e.Payload); err == nil && e.Type == wire.TypeCommand {
+						kind += h.Kind.String()
+					}
 				}
 				if seen[kind]++; seen[kind] <= fewOfAKind {
 					frames = append(frames, b[:len(b)-len(rest)])

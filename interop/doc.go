@@ -7,5 +7,9 @@
 //
 // The tests with a real node look for broker-node on PATH, or for the programs that the environment
 // variable ZEEKPEER_BROKER_NODES names, separated as in PATH, and do everything with each of them.
-// Without any they are skipped.
+// Those with stores drive a real node through Broker's Python module (testdata/storenode.py): with the
+// interpreter that ZEEKPEER_BROKER_PYTHON names, otherwise python3 on PATH. They run with a real master
+// and a clone of ours, and with a master of ours and a real clone; with ZEEKPEER_LONG_TESTS set also with
+// two real nodes, which holds the tests themselves against the reference, and what takes minutes runs too.
+// Without any of these they are skipped.
 package interop

@@ -26,6 +26,8 @@ type row struct {
 	Dir string `json:"dir"`
 	Hex string `json:"hex"`
 	Msg string `json:"msg"`
+	// Of a store.
+	Note string `json:"note"`
 	// Of values.jsonl.
 	Name     string `json:"name"`
 	FrameHex string `json:"frame_hex"`

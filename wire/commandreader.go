@@ -68,7 +68,7 @@ func (r *commandReader) take(field string, n int) []byte {
 		r.fail(field, errTruncated)
 		return nil
 	}
-	taken := r.b[:n]
+	taken := r.b[:n:n]
 	r.b = r.b[n:]
 	return taken
 }

@@ -159,6 +159,9 @@ func (v *EventView) Into(args any) error {
 	return again.Args.IntoArgs(again.NumArgs, args)
 }
 
+// Event decodes the event to a tree that may be kept.
+func (v *EventView) Event() (Event, error) { return ParseEvent(v.payload) }
+
 // Verify checks all that ParseEventView has not looked at: that the payload is one valid value, down to
 // the last argument and the metadata. It may be called before and after Args is read.
 func (v *EventView) Verify() error { return data.Validate(v.payload) }

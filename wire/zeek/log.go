@@ -106,9 +106,7 @@ func (LogWrite) MessageType() Type { return TypeLogWrite }
 
 // AppendMessage appends the encoding of the message.
 func (w LogWrite) AppendMessage(dst []byte) []byte {
-	dst = data.AppendEnum(head(dst, TypeLogWrite, 4), w.Stream)
-	dst = data.AppendString(data.AppendEnum(dst, w.Writer), w.Path)
-	return data.AppendString(dst, w.Packed)
+	return AppendLogWrite(dst, w.Stream, w.Writer, w.Path, w.Packed)
 }
 
 func parseLogWrite(r *data.Reader) (w LogWrite) {
@@ -120,4 +118,14 @@ func parseLogWrite(r *data.Reader) (w LogWrite) {
 	w.Packed = bytes.Clone(r.Bytes())
 	skip(r, n-4+extra)
 	return w
+}
+
+// AppendBatchHead appends the beginning of a [Batch] of n messages, whose encodings are appended next.
+func AppendBatchHead(dst []byte, n int) []byte { return head(dst, TypeBatch, n) }
+
+// AppendLogWrite appends the encoding of a [LogWrite] with parts given.
+func AppendLogWrite(dst []byte, stream, writer, path string, packed []byte) []byte {
+	dst = data.AppendEnum(head(dst, TypeLogWrite, 4), stream)
+	dst = data.AppendString(data.AppendEnum(dst, writer), path)
+	return data.AppendString(dst, packed)
 }
