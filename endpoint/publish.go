@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"iter"
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/wire"
@@ -103,7 +104,9 @@ func (e *Endpoint) PublishTo(ctx context.Context, peer wire.EndpointID, topic st
 			return false, err
 		}
 	}
-	return e.address(p, wire.TypeData, topic, payload, nil, push), nil
+	seg := addressed(e.id, p.id, wire.TypeData, topic, payload, nil)
+	defer seg.release()
+	return e.address(p, wire.TypeData, topic, run{seg: seg, to: seg.used, count: 1}, push) > 0, nil
 }
 
 // copyBelow is the length below which what several messages share is copied into each: it costs less
@@ -127,7 +130,38 @@ func (e *Endpoint) PublishCommandTo(peer wire.EndpointID, topic string, head, sh
 	if p == nil || err != nil {
 		return false, err
 	}
-	return e.address(p, wire.TypeCommand, topic, head, shared, p.queue.push), nil
+	seg := addressed(e.id, p.id, wire.TypeCommand, topic, head, shared)
+	defer seg.release()
+	return e.address(p, wire.TypeCommand, topic, run{seg: seg, to: seg.used, count: 1}, p.queue.push) > 0, nil
+}
+
+// PublishCommandsTo sends commands of a store to one peer, one after the other and for the price of one. It
+// returns how many were queued. For the rest it is like PublishCommandTo.
+func (e *Endpoint) PublishCommandsTo(peer wire.EndpointID, topic string, payloads iter.Seq[[]byte]) (queued int, err error) {
+	if err := e.checkPublish(topic); err != nil {
+		return 0, err
+	}
+	p, err := e.receiver(peer, wire.TypeCommand, topic)
+	if p == nil || err != nil {
+		return 0, err
+	}
+	var frames []byte
+	count := 0
+	for payload := range payloads {
+		if err = e.checkSize(wire.TypeCommand, topic, len(payload)); err != nil {
+			break
+		}
+		start := len(frames)
+		frames = wire.AppendEnvelopeHeader(frames, e.id, peer, wire.TypeCommand, wire.DefaultTTL, topic)
+		frames = wire.EndFrame(append(frames, payload...), start)
+		count++
+	}
+	if count == 0 {
+		return 0, err
+	}
+	seg := adopt(frames)
+	defer seg.release()
+	return e.address(p, wire.TypeCommand, topic, run{seg: seg, to: len(frames), count: count}, p.queue.push), err
 }
 
 // receiver returns the peer with an id, or nil, and an error if the rules keep a message from it.
@@ -139,15 +173,12 @@ func (e *Endpoint) receiver(id wire.EndpointID, t wire.MessageType, topic string
 	return p, p.mayReceive(t, []byte(topic))
 }
 
-// address queues a message for p alone, with push. It reports whether it was queued.
-func (e *Endpoint) address(p *peer, t wire.MessageType, topic string, head, shared []byte, push func(run) int) bool {
-	seg := addressed(e.id, p.id, t, topic, head, shared)
-	defer seg.release()
-	r := run{seg: seg, to: seg.used, count: 1}
+// address queues messages for p alone, with push, and returns how many were queued.
+func (e *Endpoint) address(p *peer, t wire.MessageType, topic string, r run, push func(run) int) int {
 	e.outbox.flush(p.queue) // what was published before goes first
-	e.traffic.counter([]byte(topic)).published(1, r.size())
-	e.processed[t].Add(1)
-	return push(r) > 0
+	e.traffic.counter([]byte(topic)).published(r.count, r.size())
+	e.processed[t].Add(uint64(r.count))
+	return push(r)
 }
 
 // addressed returns a segment that holds one message for one node.

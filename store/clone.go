@@ -160,6 +160,9 @@ func (c *clone) finish() {
 		clear(c.changes)
 		c.changes = c.changes[:0]
 	}
+	if c.news {
+		c.updateStatus() // before somebody learns that there are contents
+	}
 	c.turnGate()
 	c.out.flush(c.ep, c.topic)
 	for _, s := range c.settled {

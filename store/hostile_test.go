@@ -287,6 +287,9 @@ func TestManyEntities(t *testing.T) {
 		for _, c := range []wire.Command{control(wire.CommandAttachWriter, 1), nackOf(0, 1)} {
 			for i := range uint64(100_000) {
 				c.Sender = wire.EntityID{Endpoint: x.ep.ID(), Object: 1000 + i}
+				if i%2 == 0 { // as if it passed on what another one said
+					c.Sender.Endpoint = wire.NewEndpointID()
+				}
 				x.say(c)
 				if i%1000 == 0 {
 					synctest.Wait()

@@ -16,13 +16,11 @@ import (
 // [EndpointID]): then its clones, those of Zeek too, go on where they were.
 //
 // It fails with [ErrMasterExists] if a peer has a master of that name already. Two masters that come to
-// know each other later are not stopped; each warns in its log.
+// know each other later are not stopped; each warns in its log, and in [Status].
 func AttachMaster(ep *endpoint.Endpoint, name string, opts ...Option) (*Store, error) {
 	listen, speak := topics(name)
 	for _, p := range ep.Peers() {
-		// A filter that only begins like the topic, which keeps a node of Zeek from creating the store, says
-		// nothing of a master (STORE.md section 8.1, 20).
-		if slices.Contains(p.Filter, listen) {
+		if hasMaster(p, listen) {
 			return nil, fmt.Errorf("store %q: %w: peer %v at %s", name, ErrMasterExists, p.ID, p.Addr)
 		}
 	}
@@ -82,6 +80,7 @@ type master struct {
 	attaches uint64
 	rejected uint64
 	warned   time.Time
+	rivals   []wire.EndpointID // peers with a master of the same store
 }
 
 // A settlement is an operation of a local user whose outcome is told once it is durable.
@@ -285,12 +284,42 @@ func (m *master) tick(int) {
 	m.ticks++
 	m.channel.Tick()
 	m.expire()
+	if m.ticks%rivalTicks == 0 {
+		m.lookForRivals()
+	}
 	for clone, until := range m.sending {
 		if m.ticks >= until || !m.channel.Attaching(clone) {
 			delete(m.sending, clone)
 		}
 	}
 }
+
+// rivalTicks is how often a master looks whether peers have one of the same store.
+const rivalTicks = 10
+
+// lookForRivals looks for peers that have a master of the same store, and warns of each that is new.
+func (m *master) lookForRivals() {
+	before := m.rivals
+	m.rivals = nil
+	listen := m.sub.Topics()[0]
+	if len(m.ep.Subscribers(listen)) == 0 {
+		return
+	}
+	for _, p := range m.ep.Peers() {
+		if !hasMaster(p, listen) {
+			continue
+		}
+		m.rivals = append(m.rivals, p.ID)
+		if !slices.Contains(before, p.ID) {
+			m.opts.log.Warn("a peer has a master of the same store, with contents of its own", "store", m.name, "peer", p.ID, "addr", p.Addr)
+		}
+	}
+}
+
+// hasMaster tells whether a peer has a master that listens on a topic. A filter that only begins like the
+// topic, which keeps a node of Zeek from creating the store, says nothing of a master (STORE.md section 8.1,
+// 20).
+func hasMaster(p endpoint.PeerInfo, topic string) bool { return slices.Contains(p.Filter, topic) }
 
 // maxExpire bounds the entries that one tick removes, so that the store goes on meanwhile.
 const maxExpire = 10_000
@@ -390,6 +419,7 @@ func (m *master) fill(s *Status) {
 		s.Lag = max(s.Lag, c.Lag)
 	})
 	s.Writers = m.channel.Writers()
+	s.Rivals = m.rivals
 }
 
 func (m *master) hint() string {

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"iter"
+
 	"github.com/zeekpeer/zeekpeer/endpoint"
 	"github.com/zeekpeer/zeekpeer/wire"
 )
@@ -30,17 +32,38 @@ func (o *outbox) add(to wire.EndpointID, seq uint64, sender, receiver wire.Entit
 // for again.
 func (o *outbox) flush(ep *endpoint.Endpoint, topic string) {
 	at := 0
-	for _, s := range o.sends {
-		payload := o.bytes[at:s.end]
-		at = s.end
-		if s.to.IsZero() {
-			_, _ = ep.PublishCommand(topic, payload)
-		} else {
-			_, _ = ep.PublishCommandTo(s.to, topic, payload, nil)
+	for i := 0; i < len(o.sends); {
+		to := o.sends[i].to
+		if to.IsZero() {
+			_, _ = ep.PublishCommand(topic, o.bytes[at:o.sends[i].end])
+			at = o.sends[i].end
+			i++
+			continue
 		}
+		from, first := at, i
+		for i < len(o.sends) && o.sends[i].to == to && at-from < maxTogether {
+			at = o.sends[i].end
+			i++
+		}
+		_, _ = ep.PublishCommandsTo(to, topic, o.payloads(from, o.sends[first:i]))
 	}
 	o.discard()
 }
+
+// payloads returns commands that stand side by side, the first one from a place on.
+func (o *outbox) payloads(at int, sends []send) iter.Seq[[]byte] {
+	return func(yield func([]byte) bool) {
+		for _, s := range sends {
+			if !yield(o.bytes[at:s.end]) {
+				return
+			}
+			at = s.end
+		}
+	}
+}
+
+// maxTogether is about how many bytes are queued for one peer at once.
+const maxTogether = 256 << 10
 
 // discard forgets what is queued.
 func (o *outbox) discard() {

@@ -34,6 +34,8 @@ type Status struct {
 	Attaches uint64
 	// Rejected counts commands that were not acted upon, and what else was wrong with what others sent.
 	Rejected uint64
+	// Rivals are, at a master, peers that have a master of the same store. Each has contents of its own.
+	Rivals []wire.EndpointID
 	// Err is why a master does not get on: its backend fails.
 	Err error
 }
@@ -62,6 +64,7 @@ func (s *Store) Status() Status {
 }
 
 func (s *Store) updateStatus() {
+	s.news = false
 	status := &Status{Name: s.name, Role: s.role}
 	s.replica.fill(status)
 	s.status.Store(status)

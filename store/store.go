@@ -208,7 +208,6 @@ func (s *Store) run() {
 			s.wakeIdlers()
 		}
 		if elapsed > 0 || s.news {
-			s.news = false
 			s.updateStatus()
 		}
 	}
@@ -318,7 +317,8 @@ func (s *Store) Keys(ctx context.Context) (data.Value, error) {
 	return t.keys(), nil
 }
 
-// All returns all entries as they are now, in no particular order. What changes later is not seen.
+// All returns all entries as they are now, in the order of the encoding of their keys: by kind, then, of
+// strings, by length, then by their bytes. What changes later is not seen.
 func (s *Store) All(ctx context.Context) (iter.Seq2[data.Value, data.Value], error) {
 	t, err := s.readable(ctx)
 	if err != nil {

@@ -40,9 +40,15 @@ type Server struct {
 	done    chan struct{}
 }
 
+// A Page is what else there is to ask for at a socket: at Path, what Get returns, as JSON.
+type Page struct {
+	Path string
+	Get  func() any
+}
+
 // Serve makes the socket at path and answers there until it is closed, which is to be done after the
 // endpoint is. A socket that a dead process has left at path is replaced.
-func Serve(ep *endpoint.Endpoint, path string) (*Server, error) {
+func Serve(ep *endpoint.Endpoint, path string, pages ...Page) (*Server, error) {
 	socket, err := listenSocket(path)
 	if err != nil {
 		return nil, err
@@ -50,7 +56,9 @@ func Serve(ep *endpoint.Endpoint, path string) (*Server, error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Server{ep: ep, socket: socket, started: time.Now(), cancel: cancel, done: make(chan struct{})}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /v1/status", s.status)
+	for _, p := range append(pages, Page{"/v1/status", func() any { return statusOf(s.ep, s.started) }}) {
+		mux.HandleFunc("GET "+p.Path, p.serve)
+	}
 	mux.HandleFunc("GET /v1/tap", func(w http.ResponseWriter, r *http.Request) { s.tap(ctx, w, r) })
 	s.http = http.Server{
 		Handler:           mux,
@@ -79,10 +87,10 @@ func (s *Server) Close() error {
 	return err
 }
 
-func (s *Server) status(w http.ResponseWriter, _ *http.Request) {
+func (p Page) serve(w http.ResponseWriter, _ *http.Request) {
 	http.NewResponseController(w).SetWriteDeadline(time.Now().Add(statusTimeout))
 	w.Header().Set("Content-Type", "application/json")
-	json.NewEncoder(w).Encode(statusOf(s.ep, s.started))
+	json.NewEncoder(w).Encode(p.Get())
 }
 
 // tap streams what the node and its peers say. A reader that stops reading costs what tapQueue allows

@@ -23,6 +23,7 @@ type options struct {
 	maxPeers int
 	topics   int
 	label    func(endpoint.PeerInfo) string
+	others   []prometheus.Collector
 }
 
 // An Option changes a collector.
@@ -40,6 +41,11 @@ func WithTopics(k int) Option { return func(o *options) { o.topics = max(k, 0) }
 // if there is one node on each. Peers of the same label are added up.
 func WithPeerLabel(label func(endpoint.PeerInfo) string) Option {
 	return func(o *options) { o.label = label }
+}
+
+// WithCollectors makes [Handler] serve what these collect, too, such as the metrics of a store.
+func WithCollectors(c ...prometheus.Collector) Option {
+	return func(o *options) { o.others = append(o.others, c...) }
 }
 
 var (

@@ -16,7 +16,12 @@ const maxScrapes = 4
 // Handler returns a handler that serves, under /metrics, the metrics of a node, of its process and of
 // the Go runtime.
 func Handler(ep *endpoint.Endpoint, opts ...Option) http.Handler {
+	var o options
+	for _, opt := range opts {
+		opt(&o)
+	}
 	registry := prometheus.NewRegistry()
+	registry.MustRegister(o.others...)
 	registry.MustRegister(
 		NewCollector(ep, opts...),
 		collectors.NewGoCollector(),

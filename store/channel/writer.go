@@ -50,7 +50,8 @@ func (w *writerSide) pump() {
 	if !w.clone.attached || !w.clone.present || w.clone.held || w.doubtful || len(w.stalled) == 0 {
 		return
 	}
-	n := min(len(w.stalled), w.window()-len(w.under))
+	// What the events have gone past is not under way any more. It is kept until it is acknowledged.
+	n := min(len(w.stalled), w.window()-(len(w.under)-w.passed), maxUnder-len(w.under))
 	if n <= 0 {
 		return
 	}
@@ -66,6 +67,10 @@ func (w *writerSide) pump() {
 	w.under = append(w.under, w.stalled[:n]...)
 	w.stalled = dropFirst(w.stalled, n)
 }
+
+// maxUnder bounds the writes that are kept until they are acknowledged, which masters of Zeek do twice a
+// second.
+const maxUnder = 1 << 16
 
 // dropFirst removes the first n writes, so that they can be collected.
 func dropFirst(writes []*Write, n int) []*Write {
