@@ -75,10 +75,11 @@ func (h cloneHost) Send(_ wire.EndpointID, seq uint64, sender, receiver wire.Ent
 func (h cloneHost) Install(_ wire.EntityID, s wire.Snapshot) error {
 	return s.Each(func(_, _ []byte) error { return nil })
 }
-func (h cloneHost) Apply(c *wire.Command) {
+func (h cloneHost) Apply(c *wire.Command) error {
 	if c.Kind == wire.CommandPut {
 		h.keys[string(c.Key)] = true
 	}
+	return nil
 }
 func (h cloneHost) Settled(w *channel.Write, o channel.Outcome) {
 	if o == channel.Pending || w.Tag != nil {
@@ -88,6 +89,7 @@ func (h cloneHost) Settled(w *channel.Write, o channel.Outcome) {
 	h.settled++
 }
 func (h cloneHost) Rejected(wire.EntityID, error) {}
+func (h cloneHost) Leaving(wire.EntityID, string) {}
 
 // script takes numbers and pieces off the input.
 type script []byte

@@ -114,7 +114,10 @@ func (r *replica) Install(master wire.EntityID, snapshot wire.Snapshot) error {
 	return nil
 }
 
-func (r *replica) Apply(c *wire.Command) { simApply(r.contents, c) }
+func (r *replica) Apply(c *wire.Command) error {
+	simApply(r.contents, c)
+	return nil
+}
 
 func (r *replica) Settled(w *channel.Write, o channel.Outcome) {
 	before, known := r.writes[w]
@@ -130,6 +133,10 @@ func (r *replica) Settled(w *channel.Write, o channel.Outcome) {
 
 func (r *replica) Rejected(sender wire.EntityID, err error) {
 	r.s.note("reject", r.self, sender.Endpoint, []byte(err.Error()))
+}
+
+func (r *replica) Leaving(master wire.EntityID, why string) {
+	r.s.note("leave", r.self, master.Endpoint, []byte(why))
 }
 
 // same returns how two contents differ.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -90,17 +91,20 @@ func (c *clone) Install(master wire.EntityID, s wire.Snapshot) error {
 
 // Apply does what an event of the master says (STORE.md section 5.2). Expiries are for the master to see
 // to.
-func (c *clone) Apply(cmd *wire.Command) {
+func (c *clone) Apply(cmd *wire.Command) error {
 	if cmd.Kind == wire.CommandPutUniqueResult {
-		return
+		return nil
 	}
 	if !c.changed {
 		c.table, c.changed = c.table.copy(), true
 	}
 	if cmd.Kind != wire.CommandClear {
-		if err := canonicalCommand(cmd); err != nil {
-			c.Rejected(cmd.Sender, err)
-			return
+		switch err := canonicalCommand(cmd); {
+		case errors.Is(err, ErrNaNKey):
+			c.Rejected(cmd.Sender, err) // Broker takes such a key, and never finds it again
+			return nil
+		case err != nil:
+			return err
 		}
 	}
 	watched := !c.renewed && c.watchers.watched()
@@ -121,6 +125,7 @@ func (c *clone) Apply(cmd *wire.Command) {
 			c.changes = append(c.changes, change{Update: Update{Publisher: cmd.Publisher}, cleared: before})
 		}
 	}
+	return nil
 }
 
 // Settled notes what became of an operation. It is told when its effect can be seen.
@@ -137,6 +142,11 @@ func (c *clone) Settled(w *channel.Write, o channel.Outcome) {
 		s.err = fmt.Errorf("%w: %s", ErrOutcomeUnknown, c.hint())
 	}
 	c.settled = append(c.settled, s)
+}
+
+// Leaving notes that the clone gives up its place at the master.
+func (c *clone) Leaving(master wire.EntityID, why string) {
+	c.opts.log.Info("looking for the master anew", "store", c.name, "master", master, "why", why)
 }
 
 // Rejected counts what was not acted upon, and warns of it once a second.

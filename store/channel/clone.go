@@ -15,12 +15,15 @@ type CloneHost interface {
 	// Install replaces the contents by a snapshot of the master. After an error the clone looks on for
 	// a master, with the contents that it had.
 	Install(master wire.EntityID, s wire.Snapshot) error
-	// Apply executes the next event of the master. The command is valid during the call.
-	Apply(c *wire.Command)
+	// Apply executes the next event of the master. The command is valid during the call. After an error the
+	// contents are not the master's any more, and the clone attaches again.
+	Apply(c *wire.Command) error
 	// Settled says what became of a write.
 	Settled(w *Write, o Outcome)
 	// Rejected counts a command that was not acted upon, and what else went wrong.
 	Rejected(sender wire.EntityID, err error)
+	// Leaving says that the clone gives up its place at a master and looks for one anew, and why.
+	Leaving(master wire.EntityID, why string)
 }
 
 // A Clone is the clone's side of the channels of one store. It has two entities: the consumer of
@@ -158,7 +161,7 @@ func (c *Clone) PeerLost(id wire.EndpointID) {
 
 // leave ends the life as a consumer and begins another. The contents stay.
 func (c *Clone) leave(why string) {
-	c.host.Rejected(c.master, fmt.Errorf("attaching again: %s", why))
+	c.host.Leaving(c.master, why)
 	if c.attached && c.present {
 		c.goodbye(c.consumer)
 	}
@@ -313,13 +316,15 @@ func (c *Clone) drain() {
 // clone attaches again, for to ask for it again would bring the same.
 func (c *Clone) apply(payload []byte) bool {
 	cmd, err := wire.ParseCommand(payload)
+	if err == nil {
+		err = c.host.Apply(&cmd)
+	}
 	if err != nil {
 		c.host.Rejected(cmd.Sender, err)
 		c.failed()
 		c.leave("an event of the master makes no sense")
 		return false
 	}
-	c.host.Apply(&cmd)
 	c.writer.observe(&cmd)
 	return true
 }

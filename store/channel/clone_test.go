@@ -51,7 +51,10 @@ func (s *seat) Install(_ wire.EntityID, snapshot wire.Snapshot) error {
 	return s.install
 }
 
-func (s *seat) Apply(c *wire.Command) { s.applied = append(s.applied, sentence(c)) }
+func (s *seat) Apply(c *wire.Command) error {
+	s.applied = append(s.applied, sentence(c))
+	return nil
+}
 
 func (s *seat) Settled(w *Write, o Outcome) {
 	name := [...]string{"pending", "applied", "no effect", "unknown", "unsent"}[o]
@@ -60,6 +63,10 @@ func (s *seat) Settled(w *Write, o Outcome) {
 
 func (s *seat) Rejected(sender wire.EntityID, err error) {
 	s.rejected = append(s.rejected, nickname(sender)+": "+err.Error())
+}
+
+func (s *seat) Leaving(master wire.EntityID, why string) {
+	s.rejected = append(s.rejected, nickname(master)+": left: "+why)
 }
 
 func check(t *testing.T, what string, got *[]string, want []string) {

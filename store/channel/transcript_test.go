@@ -456,9 +456,15 @@ func (l *listener) Install(_ wire.EntityID, s wire.Snapshot) error {
 	})
 }
 
-func (l *listener) Apply(c *wire.Command)               { (&puppet{contents: l.contents}).apply(c) }
+func (l *listener) Apply(c *wire.Command) error {
+	(&puppet{contents: l.contents}).apply(c)
+	return nil
+}
 func (l *listener) Settled(w *Write, o Outcome)         { l.outcomes[fmt.Sprint(w.Command.Kind, " ", o)]++ }
 func (l *listener) Rejected(e wire.EntityID, err error) { l.t.Logf("%d ms: %v: %v", l.now, e, err) }
+func (l *listener) Leaving(e wire.EntityID, why string) {
+	l.t.Logf("%d ms: left %v: %s", l.now, e, why)
+}
 
 // In the place of a recorded clone, ours says to the master what that said, but for the differences
 // below.
