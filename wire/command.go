@@ -157,7 +157,7 @@ func ParseCommand(payload []byte) (c Command, err error) {
 // AppendCommandHeader appends what stands before the body.
 func AppendCommandHeader(dst []byte, seq uint64, sender, receiver EntityID) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, seq)
-	return appendEntityID(appendEntityID(dst, sender), receiver)
+	return AppendEntityID(AppendEntityID(dst, sender), receiver)
 }
 
 // AppendCommand appends a command: its header and its body.
@@ -173,9 +173,9 @@ func AppendCommandBody(dst []byte, c *Command) []byte {
 		dst = appendExpiry(append(append(dst, c.Key...), c.Value...), c)
 	case CommandPutUnique:
 		dst = appendExpiry(append(append(dst, c.Key...), c.Value...), c)
-		dst = binary.BigEndian.AppendUint64(appendEntityID(dst, c.Who), c.RequestID)
+		dst = binary.BigEndian.AppendUint64(AppendEntityID(dst, c.Who), c.RequestID)
 	case CommandPutUniqueResult:
-		dst = appendEntityID(appendFlag(dst, c.Inserted), c.Who)
+		dst = AppendEntityID(appendFlag(dst, c.Inserted), c.Who)
 		dst = binary.BigEndian.AppendUint64(dst, c.RequestID)
 	case CommandErase, CommandExpire:
 		dst = append(dst, c.Key...)
@@ -194,7 +194,7 @@ func AppendCommandBody(dst []byte, c *Command) []byte {
 		dst = binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint64(dst, c.Num), c.Heartbeat)
 		return append(appendVarbyte(dst, uint32(c.Snapshot.Len)), c.Snapshot.Bytes...)
 	}
-	return appendEntityID(dst, c.Publisher)
+	return AppendEntityID(dst, c.Publisher)
 }
 
 // AppendSeq appends a number to the list of a nack.

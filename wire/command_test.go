@@ -83,7 +83,7 @@ func (e example) payload(t *testing.T, seq uint64) []byte {
 	t.Helper()
 	text := strings.ReplaceAll(e.body, " ", "")
 	for name, id := range map[string]EntityID{"C": exampleClone, "M": exampleMaster, "W": exampleWaiter} {
-		text = strings.ReplaceAll(text, name, fmt.Sprintf("%x", appendEntityID(nil, id)))
+		text = strings.ReplaceAll(text, name, fmt.Sprintf("%x", AppendEntityID(nil, id)))
 	}
 	return append(AppendCommandHeader(nil, seq, exampleClone, exampleMaster), unhex(t, text)...)
 }

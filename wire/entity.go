@@ -35,8 +35,17 @@ func (id EntityID) Compare(other EntityID) int {
 // String returns the id as the endpoint's UUID and the object's number.
 func (id EntityID) String() string { return fmt.Sprintf("%v/%d", id.Endpoint, id.Object) }
 
-func appendEntityID(dst []byte, id EntityID) []byte {
+// AppendEntityID appends id: the endpoint's, and the object's number.
+func AppendEntityID(dst []byte, id EntityID) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, id.Endpoint[:]...), id.Object)
+}
+
+// ParseEntityID reads an id, which b holds and nothing else.
+func ParseEntityID(b []byte) (EntityID, error) {
+	if len(b) != EntityIDLen {
+		return EntityID{}, fmt.Errorf("an entity of %d bytes, want %d", len(b), EntityIDLen)
+	}
+	return entityAt(b), nil
 }
 
 // entityAt reads the id at the beginning of b, which holds one.
