@@ -42,10 +42,12 @@ func (n *Node) act(step func() []membership.Action) {
 	for _, a := range actions {
 		switch a.Kind {
 		case membership.NodeUp:
+			n.counts.ups.Add(1)
 			for _, p := range n.pools {
 				p.Up(a.Name)
 			}
 		case membership.NodeDown:
+			n.counts.downs.Add(1)
 			for _, p := range n.pools {
 				p.Down(a.Name)
 			}
@@ -63,10 +65,8 @@ func (n *Node) act(step func() []membership.Action) {
 		case membership.Hello:
 			n.publish(a.Topic, helloEvent, data.String(n.self.Name), data.String(n.ep.ID().String()))
 		case membership.NodeUp:
-			n.counts.ups.Add(1)
 			n.handlers.member(n, true, a.Name, a.ID)
 		case membership.NodeDown:
-			n.counts.downs.Add(1)
 			n.handlers.member(n, false, a.Name, a.ID)
 		case membership.Log:
 			n.Log(a.Text)

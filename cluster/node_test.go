@@ -266,7 +266,7 @@ func TestBadHellos(t *testing.T) {
 	}
 }
 
-// TestStatusOfPools: who is in the pools, and who is there.
+// TestStatus: who is in the pools, and who is there.
 func TestStatus(t *testing.T) {
 	nodes := five(t, newSwitchboard(t, 1, 1, 2, ""))
 	s := nodes["worker-1"].Status()

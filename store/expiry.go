@@ -1,10 +1,6 @@
 package store
 
-import (
-	"container/heap"
-
-	"github.com/zeekpeer/zeekpeer/wire/data"
-)
+import "container/heap"
 
 // An expiryQueue knows which entries may have to be removed when. An entry that was put again, or erased,
 // stands in it in vain: who is told of it looks whether its time is really over.
@@ -67,10 +63,4 @@ func (q *expiryQueue) compact(t *table) {
 	q.times = kept
 	q.init()
 	q.bound = 2 * len(kept)
-}
-
-// lookup returns the entry under a key.
-func (t *table) lookup(key data.Value) (entry, bool) {
-	var buf [64]byte
-	return t.get(data.AppendValue(buf[:0], key))
 }

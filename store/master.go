@@ -311,7 +311,7 @@ func (m *master) lookForRivals() {
 		}
 		m.rivals = append(m.rivals, p.ID)
 		if !slices.Contains(before, p.ID) {
-			m.opts.log.Warn("a peer has a master of the same store, with contents of its own", "store", m.name, "peer", p.ID, "addr", p.Addr)
+			m.opts.log.Warn("a peer has a master of the same store, with contents of its own: end one of the two", "store", m.name, "peer", p.ID, "addr", p.Addr)
 		}
 	}
 }

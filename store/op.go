@@ -79,7 +79,8 @@ func PushOp(key, value data.Value) Op {
 	return newOp(wire.CommandAdd, key, value, data.KindVector)
 }
 
-// PopOp removes the last element of a vector, if it has one.
+// PopOp removes the last element of a vector, if it has one. From a value of another kind it subtracts the
+// key, as in Broker.
 func PopOp(key data.Value) Op { return newOp(wire.CommandSubtract, key, key, data.KindNone) }
 
 // Expiring returns op with an expiry: d after its execution the entry is removed. Every operation

@@ -12,9 +12,9 @@ import (
 // The defaults of the options (STORE.md sections 3.1 and 7.1).
 const (
 	DefaultTickInterval           = 100 * time.Millisecond
-	DefaultHeartbeat              = 5 // ticks
-	DefaultConnectionTimeout      = 100
-	DefaultNackTimeout            = 2 // ticks
+	DefaultHeartbeat              = channel.DefaultHeartbeat                          // ticks
+	DefaultConnectionTimeout      = channel.DefaultTimeout / channel.DefaultHeartbeat // heartbeats
+	DefaultNackTimeout            = channel.DefaultNackTimeout                        // ticks
 	DefaultMaxGetDelay            = 5 * time.Second
 	DefaultStaleInterval          = 5 * time.Minute
 	DefaultMutationBufferInterval = 2 * time.Minute
@@ -83,8 +83,9 @@ type Option func(*options)
 // WithLogger makes the store log to l. By default it does not log.
 func WithLogger(l *slog.Logger) Option { return func(o *options) { o.log = l } }
 
-// WithBackend makes a master keep its contents in b, which it closes when it is closed. By default they
-// are in memory alone, and end with it.
+// WithBackend makes a master keep its contents in b, which it closes when it is closed. If it cannot be
+// attached, to close b is left to the caller. By default the contents are in memory alone, and end with
+// the master. A clone has no backend.
 func WithBackend(b Backend) Option { return func(o *options) { o.backend = b } }
 
 // WithTick sets the time that the intervals of the protocol are counted in: 100 ms by default, Broker's

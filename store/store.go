@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,11 +176,13 @@ func (s *Store) run() {
 	for {
 		select {
 		case <-s.ctx.Done():
+		case <-s.inbox.wake:
+		case <-ticker.C:
+		}
+		if s.ctx.Err() != nil { // before all else: of a batch that was given up, nothing may be committed later
 			s.finish()
 			s.updateStatus()
 			return
-		case <-s.inbox.wake:
-		case <-ticker.C:
 		}
 		b := s.inbox.take()
 		for i := range b.items {
@@ -344,10 +347,13 @@ func (s *Store) Watch(ctx context.Context) iter.Seq2[Update, error] {
 
 // Submit submits an operation and returns at once, unless operations of 64 MiB wait already: then it
 // waits for room until ctx ends, and the error is [ErrFull]. The operations of one caller are executed
-// in their order.
+// in their order. With a context that has ended nothing is submitted.
 func (s *Store) Submit(ctx context.Context, op Op) (*Pending, error) {
 	if op.err != nil {
 		return nil, fmt.Errorf("store %q: %w", s.name, op.err)
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("store %q: %v: not submitted: %w", s.name, op.cmd.Kind, err)
 	}
 	p := &Pending{store: s, cmd: op.cmd, done: make(chan struct{})}
 	size := len(op.cmd.Key) + len(op.cmd.Value) + pendingCost
@@ -452,6 +458,9 @@ func (s *Store) Pop(ctx context.Context, key data.Value, opts ...SubmitOption) (
 
 // WaitReady waits until the store can be read: at a clone, until it has contents that are not stale.
 func (s *Store) WaitReady(ctx context.Context) error {
+	if s.ctx.Err() != nil {
+		return fmt.Errorf("store %q: %w", s.name, ErrClosed)
+	}
 	select {
 	case <-s.gate.Load().open:
 		return nil
@@ -475,6 +484,9 @@ func (s *Store) WaitIdle(ctx context.Context) error {
 	case <-idle:
 		return nil
 	case <-ctx.Done():
+		s.inbox.call(func() {
+			s.idlers = slices.DeleteFunc(s.idlers, func(other chan<- struct{}) bool { return other == idle })
+		})
 		return fmt.Errorf("store %q is not idle: %s: %w", s.name, s.replica.hint(), ctx.Err())
 	case <-s.ctx.Done():
 		return fmt.Errorf("store %q: %w", s.name, ErrClosed)

@@ -44,6 +44,12 @@ func (t *table) get(key []byte) (e entry, ok bool) {
 	return t.entries.Get(stringOf(key))
 }
 
+// lookup returns the entry under a key.
+func (t *table) lookup(key data.Value) (entry, bool) {
+	var buf [64]byte
+	return t.get(data.AppendValue(buf[:0], key))
+}
+
 // set puts a value under a key and returns what was there. It keeps neither key nor value.
 func (t *table) set(key, value []byte, expiry int64) (old entry, existed bool) {
 	k, v := joined(key, value)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
 	"github.com/zeekpeer/zeekpeer/endpoint/admin"
@@ -25,9 +26,11 @@ func (f *observeFlags) add(flags *pflag.FlagSet) {
 
 // observers are what lets a node be looked at.
 type observers struct {
+	pages       []admin.Page // of the admin socket, besides its own
 	admin       *admin.Server
 	metrics     *http.Server
 	metricsDone chan struct{}
+	collectors  []prometheus.Collector // of metrics besides those of the node
 }
 
 // observe lets the node be looked at as the flags say, until its end.
@@ -35,7 +38,7 @@ func (n *node) observe() error {
 	f, o := n.flags.observe, &n.observers
 	if f.admin != "" {
 		var err error
-		if o.admin, err = admin.Serve(n.Endpoint, f.admin); err != nil {
+		if o.admin, err = admin.Serve(n.Endpoint, f.admin, n.pages...); err != nil {
 			return fmt.Errorf("--admin: %w", err)
 		}
 	}
@@ -45,7 +48,7 @@ func (n *node) observe() error {
 			return fmt.Errorf("--metrics %s: %w", f.metrics, reason(err))
 		}
 		o.metrics = &http.Server{
-			Handler:           prom.Handler(n.Endpoint),
+			Handler:           prom.Handler(n.Endpoint, prom.WithCollectors(n.collectors...)),
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			WriteTimeout:      30 * time.Second,

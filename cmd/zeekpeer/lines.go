@@ -26,28 +26,31 @@ type line struct {
 // interrupted: after the end of ctx it goes on to wait for one more line.
 func readLines(ctx context.Context, r io.Reader, lines chan<- line) {
 	defer close(lines)
-	send := func(l line) bool {
+	eachLine(r, func(number int, text []byte, err error) (more bool) {
+		l := line{number: number, err: err}
+		if err == nil {
+			var v data.Value
+			if l.topic, v, l.err = data.ParseJSONMessage(text, data.AnyJSON); l.err == nil {
+				l.payload = data.AppendValue(nil, v)
+			}
+		}
 		select {
 		case lines <- l:
 			return l.err == nil
 		case <-ctx.Done():
 			return false
 		}
-	}
+	})
+}
+
+// eachLine calls f with each line of r that is not empty, or with what keeps more from being read, until
+// that or until f returns false.
+func eachLine(r io.Reader, f func(number int, text []byte, err error) (more bool)) {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, maxLine)
 	number := 1
 	for ; scanner.Scan(); number++ {
-		text := bytes.TrimSpace(scanner.Bytes())
-		if len(text) == 0 {
-			continue
-		}
-		l := line{number: number}
-		var v data.Value
-		if l.topic, v, l.err = data.ParseJSONMessage(text, data.AnyJSON); l.err == nil {
-			l.payload = data.AppendValue(nil, v)
-		}
-		if !send(l) {
+		if text := bytes.TrimSpace(scanner.Bytes()); len(text) > 0 && !f(number, text, nil) {
 			return
 		}
 	}
@@ -55,6 +58,6 @@ func readLines(ctx context.Context, r io.Reader, lines chan<- line) {
 		if errors.Is(err, bufio.ErrTooLong) {
 			err = fmt.Errorf("longer than %d bytes", maxLine)
 		}
-		send(line{number: number, err: err})
+		f(number, nil, err)
 	}
 }

@@ -26,7 +26,8 @@ func TestMain(m *testing.M) {
 		"zeekpeer": func() {
 			code := command()
 			// A read of standard input cannot be interrupted: see readLines.
-			if err := goleak.Find(goleak.IgnoreAnyFunction("github.com/zeekpeer/zeekpeer/cmd/zeekpeer.readLines")); err != nil {
+			const this = "github.com/zeekpeer/zeekpeer/cmd/zeekpeer."
+			if err := goleak.Find(goleak.IgnoreAnyFunction(this+"readLines"), goleak.IgnoreAnyFunction(this+"readTextLines"), goleak.IgnoreAnyFunction(this+"eachLine")); err != nil {
 				fmt.Fprintln(os.Stderr, err)
 				os.Exit(97)
 			}
@@ -172,7 +173,7 @@ func startProgram(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	p.cmd = exec.Command(args[1], args[2:]...)
 	p.cmd.Dir = ts.MkAbs(".")
-	p.cmd.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"))
+	p.cmd.Env = append(os.Environ(), "GORACE="+ts.Getenv("GORACE"), "TMPDIR="+ts.Getenv("TMPDIR"))
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
 	var err error
 	p.stdin, err = p.cmd.StdinPipe()

@@ -22,18 +22,24 @@ func versionCommand() *cobra.Command {
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			version, revision := "unknown", ""
-			if info, ok := debug.ReadBuildInfo(); ok {
-				version = info.Main.Version
-				for _, s := range info.Settings {
-					if s.Key == "vcs.revision" {
-						revision = " " + s.Value[:min(len(s.Value), 12)]
-					}
-				}
-			}
+			version, revision := programVersion()
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "zeekpeer %s%s, Broker native protocol %d (Zeek 5.0 to 9.0), %s %s/%s\n",
 				version, revision, wire.ProtocolVersion, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 			return err
 		},
 	}
+}
+
+// programVersion returns the version of this program and, after a blank, the revision it was built from, if known.
+func programVersion() (version, revision string) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown", ""
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			revision = " " + s.Value[:min(len(s.Value), 12)]
+		}
+	}
+	return info.Main.Version, revision
 }

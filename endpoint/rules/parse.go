@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
+	"github.com/goccy/go-yaml/lexer"
 	"github.com/goccy/go-yaml/parser"
 	"github.com/goccy/go-yaml/token"
 
@@ -23,7 +24,13 @@ func parse(name string, text []byte) (set *ruleSet, err error) {
 			set, err = nil, &Error{File: name, Err: fmt.Errorf("not YAML: %v", r)}
 		}
 	}()
-	file, err := parser.ParseBytes(text, 0)
+	words := lexer.Tokenize(string(text))
+	if t := tooDeep(words); t != nil {
+		e := &Error{File: name, Err: errDeep}
+		e.Line, e.Column = position(t)
+		return nil, e
+	}
+	file, err := parser.Parse(words, 0)
 	if err != nil {
 		return nil, p.notYAML(err)
 	}
@@ -32,6 +39,46 @@ func parse(name string, text []byte) (set *ruleSet, err error) {
 		return nil, errors.Join(p.errs...)
 	}
 	return set, nil
+}
+
+// maxNesting bounds what stands within each other, of which rules have six. For what is deep the YAML parser
+// takes memory by the square of the depth, and stack without end.
+const maxNesting = 16
+
+var errDeep = fmt.Errorf("more than %d mappings or lists within each other, or anchors, tags or keys with ?, which rules do not have", maxNesting)
+
+// tooDeep returns the first token that stands deeper than any of a rule, before the YAML parser sees it; nil if
+// there is none. Outside of brackets what is deeper stands further to the right, or else behind a mark that is
+// counted by the line.
+func tooDeep(words token.Tokens) *token.Token {
+	var indents []int        // of the lines that hold this one
+	var closing []token.Type // of the brackets that are open
+	marks, line := 0, 0
+	for _, t := range words {
+		if at, column := position(t); at != line {
+			line, marks = at, 0
+			for len(indents) > 0 && indents[len(indents)-1] >= column {
+				indents = indents[:len(indents)-1]
+			}
+			indents = append(indents, column)
+		}
+		switch t.Type {
+		case token.MappingStartType:
+			closing = append(closing, token.MappingEndType)
+		case token.SequenceStartType:
+			closing = append(closing, token.SequenceEndType)
+		case token.MappingEndType, token.SequenceEndType:
+			if last := len(closing) - 1; last >= 0 && closing[last] == t.Type {
+				closing = closing[:last]
+			}
+		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType:
+			marks++
+		}
+		if max(len(indents), len(closing), marks) > maxNesting {
+			return t
+		}
+	}
+	return nil
 }
 
 type fileParser struct {

@@ -199,6 +199,15 @@ func TestErrors(t *testing.T) {
 		{"two documents", "default: {}\n---\ndefault: {}\n", "f:3:1: a second document"},
 		{"merge key", "x: &x {a: b}\ndefault: {<<: *x}", "is no field"},
 		{"tag", "default: !!map {}", "default: "},
+		{"many brackets", strings.Repeat("[", 1<<16), "f:1:17: more than 16 mappings or lists within each other"},
+		{"many braces", strings.Repeat("{a: ", 1<<16), "f:1:65: more than 16 mappings"},
+		{"brackets that do not match", strings.Repeat("[}", 1<<16), "f:1:33: more than 16 mappings"},
+		{"lists in a line", strings.Repeat("- ", 1<<16), "f:1:33: more than 16 mappings"},
+		{"lists in lines", nested("-\n"), "f:17:17: more than 16 mappings"},
+		{"mappings in lines", nested("a:\n"), "f:17:17: more than 16 mappings"},
+		{"keys", strings.Repeat("? ", 1<<16), "f:1:33: more than 16 mappings"},
+		{"tags", strings.Repeat("!a ", 1<<16), "f:1:"},
+		{"anchors", strings.Repeat("&a ", 1<<16), "f:1:"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			set, err := parse("f", []byte(c.text))
@@ -296,6 +305,15 @@ func TestReload(t *testing.T) {
 	if err := r.Reload(); err == nil || !strings.Contains(err.Error(), "more than") {
 		t.Errorf("error %v", err)
 	}
+}
+
+// nested returns a hundred lines, each within the one before.
+func nested(line string) string {
+	var b strings.Builder
+	for i := range 100 {
+		b.WriteString(strings.Repeat(" ", i) + line)
+	}
+	return b.String()
 }
 
 // Whatever is in a file: it is rules, or errors of this package.

@@ -2,6 +2,8 @@ package channel
 
 import (
 	"bytes"
+	"maps"
+	"slices"
 
 	"github.com/zeekpeer/zeekpeer/wire"
 )
@@ -89,11 +91,16 @@ func (c *Consumer) skipTo(next uint64) {
 	}
 }
 
-// skipGap gives up what is missing before the next event that is there, or all if there is none.
-func (c *Consumer) skipGap() {
-	for c.next < c.last && c.early[c.next] == nil {
-		c.next++
+// skipGaps gives up all that is missing, and calls drain whenever the next event is one that is there.
+// What others claim to exist costs no time.
+func (c *Consumer) skipGaps(drain func()) {
+	for _, seq := range slices.Sorted(maps.Keys(c.early)) {
+		if seq >= c.next {
+			c.next = seq
+			drain()
+		}
 	}
+	c.next = max(c.next, c.last)
 }
 
 // stuck returns for how many ticks about nothing came of what was asked for.

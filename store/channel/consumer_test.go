@@ -244,13 +244,16 @@ func TestConsumerSkips(t *testing.T) {
 		t.Fatalf("next %d, got %d, keeps %d", s.Next(), s.got, len(s.early))
 	}
 	s.Keepalive(10)
-	s.skipGap()
-	s.drain()
-	if s.Next() != 10 || !slices.Equal(s.got, []uint64{6, 9}) {
-		t.Fatalf("next %d, got %d", s.Next(), s.got)
-	}
-	if s.skipGap(); s.Next() != 11 || s.Behind() != 0 || *s.room != s.cfg.MaxBuffer {
-		t.Fatalf("next %d, behind %d", s.Next(), s.Behind())
+	s.event(12)
+	s.event(13)
+	s.Keepalive(maxAhead)
+	drains := 0
+	s.skipGaps(func() {
+		drains++
+		s.drain()
+	})
+	if drains != 2 || s.Next() != maxAhead+1 || s.Behind() != 0 || *s.room != s.cfg.MaxBuffer || !slices.Equal(s.got, []uint64{6, 9, 12, 13}) {
+		t.Fatalf("%d drains, next %d, behind %d, got %d", drains, s.Next(), s.Behind(), s.got)
 	}
 }
 

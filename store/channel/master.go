@@ -46,6 +46,7 @@ type Master struct {
 	writers  map[wire.EntityID]*writer
 	attaches map[wire.EntityID]*attach
 	refills  map[wire.EntityID]*refill
+	pass     pass                              // for the refills
 	room     int                               // for what writers send early, all together
 	ahead    []*writer                         // got ahead, or want an answer, since the last Acknowledge
 	left     []wire.EntityID                   // writers forgotten since the last Acknowledge
@@ -269,10 +270,8 @@ func (m *Master) silent(w *writer) bool { return m.events.tick-w.lastSeen >= m.c
 // will send nothing any more (STORE.md section 8.2 i).
 func (m *Master) abandon(w *writer) {
 	m.host.Rejected(w.entity, fmt.Errorf("up to %d writes from %d on are lost: the writer does not send them again", w.stream.Behind(), w.stream.next))
-	for w.stream.Behind() > 0 {
-		w.stream.skipGap()
-		m.drain(w)
-	}
+	w.stream.skipGaps(func() { m.drain(w) })
+	m.getsAhead(w)
 }
 
 // getsAhead has a writer looked at by Executed and Acknowledge.

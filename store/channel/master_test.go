@@ -64,7 +64,6 @@ type desk struct {
 	rejected []string
 	contents map[string]string
 	strange  []wire.EndpointID // that are no peers
-	early    int               // commands that were sent before Acknowledge and say that something is done
 }
 
 func newDesk(t *testing.T, cfg Config, mark uint64, writers map[wire.EntityID]uint64) *desk {
@@ -585,6 +584,47 @@ func TestMasterRefills(t *testing.T) {
 }
 
 func noop(seq uint64) string { return fmt.Sprintf("C: put_unique_result #%d false for - 0", seq) }
+
+// Clones that come together, as after a restart, are helped by the same entries. One that comes later waits
+// for the next time that all are put.
+func TestMasterRefillsTogether(t *testing.T) {
+	d := newDesk(t, Config{}, 8, nil)
+	const entries = 2 * nackSlice
+	for i := range entries {
+		d.contents[string(word(fmt.Sprintf("k%04d", i)))] = string(word("v"))
+	}
+	puts := func() (n int) {
+		for _, s := range d.said {
+			if strings.HasPrefix(s, "put #") {
+				n++
+			}
+		}
+		d.said = nil
+		return n
+	}
+	d.ack(someClone, 3)
+	d.ack(otherClone, 5)
+	d.nack(someClone, 4)
+	d.nack(otherClone, 6)
+	d.ticks(1)
+	third := wire.EntityID{Endpoint: cloneEndpoint, Object: 8}
+	d.ack(third, 7)
+	d.nack(third, 8)
+	d.ticks(1)
+	if n := puts(); n != entries {
+		t.Errorf("%d entries for two clones, want %d", n, entries)
+	}
+	d.nack(someClone, 4)
+	d.nack(otherClone, 6)
+	d.nack(third, 8)
+	d.expect("C: clear #4", "O: clear #6")
+	d.ticks(3)
+	if n := puts(); n != entries {
+		t.Errorf("%d entries for the third, want %d", n, entries)
+	}
+	d.nack(third, 8)
+	d.expect("C: clear #8")
+}
 
 // A large store follows with the ticks, and one that is too large not at all: then the clone breaks, for
 // to be wrong for ever is worse.

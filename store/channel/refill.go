@@ -3,7 +3,6 @@ package channel
 import (
 	"bytes"
 	"fmt"
-	"slices"
 
 	"github.com/zeekpeer/zeekpeer/wire"
 )
@@ -12,14 +11,20 @@ import (
 // never recovers from retransmit_failed, and takes no second snapshot. But nothing says what an event
 // must be that is sent again. So first all entries are put once more by ordinary events to everybody,
 // which are true for the others, too. Then the clone gets, under the numbers that are gone, a clear and
-// no-ops; and then it goes through all that comes after those, so it ends where the master is.
+// no-ops; and then it goes through all that comes after those, so it ends where the master is. However many
+// clones there are, the entries are put once for all of them: after a restart they come together.
 //
 // Whatever of it is lost, and if the master dies over it: as long as the clone has not come to the end of
 // those events it asks for more, and if they are gone by then all begins anew.
 type refill struct {
 	end  uint64 // the last number that is gone
-	from []byte // the key of the entry at which to go on
-	done bool   // no entries are left
+	pass int    // the end of which it waits for: the first one that begins after it
+}
+
+// A pass puts all entries once more, some at each tick.
+type pass struct {
+	ended int    // how many have
+	from  []byte // the key of the entry at which the present one goes on; nil: it has not begun
 }
 
 // answerGone answers a nack whose first number is gone.
@@ -35,10 +40,13 @@ func (m *Master) answerGone(p *path, seqs wire.SeqList) {
 			m.retransmitFailed(p, seqs.At(0))
 			return
 		}
-		r = &refill{end: m.events.events.first() - 1}
+		r = &refill{end: m.events.events.first() - 1, pass: m.pass.ended + 1}
+		if m.pass.from != nil {
+			r.pass++
+		}
 		m.refills[p.entity] = r
 	}
-	if !r.done {
+	if m.pass.ended < r.pass {
 		return // it will ask again
 	}
 	seqs, clearAt := gone(seqs, r.end)
@@ -76,27 +84,34 @@ func (m *Master) tooLarge() bool {
 	return size > m.cfg.MaxBuffer/2
 }
 
-// advanceRefills puts some more entries for clones that miss what is gone.
+// advanceRefills puts some more entries, if there are clones that wait for that.
 func (m *Master) advanceRefills() {
-	for _, p := range slices.Clone(m.events.paths) {
+	waits := false
+	for _, p := range m.events.paths {
 		r := m.refills[p.entity]
-		if r == nil {
-			continue
-		}
-		if p.acked >= r.end {
+		switch {
+		case r == nil:
+		case p.acked >= r.end:
 			delete(m.refills, p.entity)
-		} else if !r.done {
-			m.appendEntries(r)
+		case m.pass.ended < r.pass:
+			waits = true
 		}
+	}
+	if waits {
+		m.goOn(&m.pass)
+	} else {
+		m.pass.from = nil
 	}
 }
 
-func (m *Master) appendEntries(r *refill) {
+// goOn puts the next entries of a pass.
+func (m *Master) goOn(p *pass) {
+	from := p.from
+	p.from = nil
 	sent, size := 0, 0
-	r.done = true
-	m.host.Entries(r.from, func(key, value []byte) bool {
+	m.host.Entries(from, func(key, value []byte) bool {
 		if sent == nackSlice || size > maxResendBytes/8 {
-			r.from, r.done = bytes.Clone(key), false
+			p.from = bytes.Clone(key)
 			return false
 		}
 		m.buf = wire.AppendCommandBody(m.buf[:0], &wire.Command{
@@ -107,6 +122,9 @@ func (m *Master) appendEntries(r *refill) {
 		size += len(m.buf)
 		return true
 	})
+	if p.from == nil {
+		p.ended++
+	}
 }
 
 func (m *Master) retransmitFailed(p *path, seq uint64) {

@@ -4,21 +4,13 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/zeekpeer/zeekpeer/store"
 	"github.com/zeekpeer/zeekpeer/store/storetest"
 )
 
-func BenchmarkCommit(b *testing.B) { storetest.BenchmarkCommit(b, benchmarked(b)) }
-func BenchmarkLoad(b *testing.B)   { storetest.BenchmarkLoad(b, benchmarked(b)) }
+func BenchmarkCommit(b *testing.B) { storetest.BenchmarkCommit(b, fresh(b)) }
+func BenchmarkLoad(b *testing.B)   { storetest.BenchmarkLoad(b, fresh(b)) }
 
-func benchmarked(b *testing.B) *Backend {
-	backend, err := Open(filepath.Join(b.TempDir(), "s"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		if err := backend.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-	return backend
+func fresh(b *testing.B) func() (store.Backend, error) {
+	return func() (store.Backend, error) { return Open(filepath.Join(b.TempDir(), "s")) }
 }

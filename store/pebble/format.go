@@ -2,14 +2,12 @@ package pebble
 
 import (
 	"bytes"
-	"encoding/binary"
 	"errors"
 	"fmt"
 
 	"github.com/vmihailenco/msgpack/v5"
 
 	"github.com/zeekpeer/zeekpeer/store"
-	"github.com/zeekpeer/zeekpeer/wire"
 )
 
 // format is the number of what doc.go describes. A database with a larger one is left alone.
@@ -49,20 +47,6 @@ func unmarshal(b []byte, v any) error {
 	return nil
 }
 
-func appendEntity(dst []byte, id wire.EntityID) []byte {
-	return binary.BigEndian.AppendUint64(append(dst, id.Endpoint[:]...), id.Object)
-}
-
-func entityOf(b []byte) (wire.EntityID, error) {
-	if len(b) != wire.EntityIDLen {
-		return wire.EntityID{}, fmt.Errorf("%d bytes for an entity: want %d", len(b), wire.EntityIDLen)
-	}
-	return wire.EntityID{
-		Endpoint: wire.EndpointID(b[:wire.IDLen]),
-		Object:   binary.BigEndian.Uint64(b[wire.IDLen:]),
-	}, nil
-}
-
 // An encoder encodes records one after the other into the same memory.
 type encoder struct {
 	buf bytes.Buffer
@@ -76,11 +60,16 @@ func newEncoder() *encoder {
 	return e
 }
 
+// recordFormat is the number of the format of one record, which stands in it, so that later formats can
+// be mixed in one database.
+const recordFormat = 1
+
 // record encodes the value and expiry of r. The bytes are good until the next call. Writing to memory
 // does not fail.
 func (e *encoder) record(r store.Record) []byte {
 	e.buf.Reset()
-	_ = e.enc.EncodeArrayLen(2)
+	_ = e.enc.EncodeArrayLen(3)
+	_ = e.enc.EncodeUint(recordFormat)
 	_ = e.enc.EncodeInt(r.Expiry)
 	_ = e.enc.EncodeBytes(r.Value)
 	return e.buf.Bytes()
@@ -117,8 +106,14 @@ func (d *decoder) record(b []byte) (value []byte, expiry int64, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	if n != 2 {
-		return nil, 0, fmt.Errorf("an array of %d: want expiry and value", n)
+	if n != 3 {
+		return nil, 0, fmt.Errorf("an array of %d: want format, expiry and value", n)
+	}
+	switch format, err := d.dec.DecodeUint(); {
+	case err != nil:
+		return nil, 0, err
+	case format != recordFormat:
+		return nil, 0, fmt.Errorf("a record in format %d, this program knows %d: use a newer one", format, recordFormat)
 	}
 	if expiry, err = d.dec.DecodeInt64(); err != nil {
 		return nil, 0, err

@@ -371,7 +371,7 @@ func (b *Backend) fill(out *pebble.Batch, batch *store.Batch) error {
 		}
 	}
 	for _, w := range batch.Writers {
-		key = appendEntity(append(key[:0], writerPrefix), w.Writer)
+		key = wire.AppendEntityID(append(key[:0], writerPrefix), w.Writer)
 		err := error(nil)
 		if w.Seq == 0 {
 			err = out.Delete(key, nil)
@@ -382,7 +382,7 @@ func (b *Backend) fill(out *pebble.Batch, batch *store.Batch) error {
 			return err
 		}
 	}
-	master := appendEntity(nil, batch.Master)
+	master := wire.AppendEntityID(nil, batch.Master)
 	return out.Set([]byte{stateKey}, b.enc.any(&stateRecord{Master: master, Mark: batch.Mark}), nil)
 }
 
@@ -400,12 +400,12 @@ func (b *Backend) State() (state store.State, err error) {
 		if err := errors.Join(unmarshal(record, &found), closer.Close()); err != nil {
 			return damaged([]byte{stateKey}, err)
 		}
-		if state.Master, err = entityOf(found.Master); err != nil {
+		if state.Master, err = wire.ParseEntityID(found.Master); err != nil {
 			return damaged([]byte{stateKey}, err)
 		}
 		state.Mark, state.Writers = found.Mark, map[wire.EntityID]uint64{}
 		return each(db, writerPrefix, func(key, value []byte) error {
-			writer, err := entityOf(key)
+			writer, err := wire.ParseEntityID(key)
 			if err != nil {
 				return err
 			}

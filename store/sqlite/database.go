@@ -225,14 +225,16 @@ func (d *database) state() (state store.State, err error) {
 func addState(state *store.State, key, value any) error {
 	number, isNumber := value.(int64)
 	blob, _ := value.([]byte)
-	writer, isWriter := key.([]byte)
+	master, masterErr := wire.ParseEntityID(blob)
+	text, isWriter := key.([]byte)
+	writer, writerErr := wire.ParseEntityID(text)
 	switch {
-	case key == keyMaster && len(blob) == wire.EntityIDLen:
-		state.Master = entityOf(blob)
+	case key == keyMaster && masterErr == nil:
+		state.Master = master
 	case key == keyMark && isNumber:
 		state.Mark = uint64(number)
-	case isWriter && len(writer) == wire.EntityIDLen && isNumber:
-		state.Writers[entityOf(writer)] = uint64(number)
+	case isWriter && writerErr == nil && isNumber:
+		state.Writers[writer] = uint64(number)
 	case isWriter || key == keyMaster || key == keyMark:
 		return fmt.Errorf("table zeekpeer_state: key %v has the value %v, which is damaged: remove the table to begin with a new master, or restore a backup", key, value)
 	}
@@ -352,15 +354,15 @@ func (d *database) commit(b *store.Batch) error {
 		for _, w := range b.Writers {
 			err := error(nil)
 			if w.Seq == 0 {
-				_, err = d.conn.ExecContext(ctx, sqlForgetState, appendEntity(w.Writer))
+				_, err = d.conn.ExecContext(ctx, sqlForgetState, wire.AppendEntityID(nil, w.Writer))
 			} else {
-				_, err = d.setState.ExecContext(ctx, appendEntity(w.Writer), int64(w.Seq))
+				_, err = d.setState.ExecContext(ctx, wire.AppendEntityID(nil, w.Writer), int64(w.Seq))
 			}
 			if err != nil {
 				return err
 			}
 		}
-		_, err := d.setState.ExecContext(ctx, keyMaster, appendEntity(b.Master))
+		_, err := d.setState.ExecContext(ctx, keyMaster, wire.AppendEntityID(nil, b.Master))
 		if err == nil {
 			_, err = d.setState.ExecContext(ctx, keyMark, int64(b.Mark))
 		}
@@ -379,14 +381,3 @@ func (d *database) change(c *store.Change) error {
 
 // expiryOf returns null for records that do not expire.
 func expiryOf(ns int64) sql.NullInt64 { return sql.NullInt64{Int64: ns, Valid: ns != 0} }
-
-func appendEntity(id wire.EntityID) []byte {
-	return binary.BigEndian.AppendUint64(id.Endpoint[:], id.Object)
-}
-
-func entityOf(b []byte) wire.EntityID {
-	return wire.EntityID{
-		Endpoint: wire.EndpointID(b[:wire.IDLen]),
-		Object:   binary.BigEndian.Uint64(b[wire.IDLen:wire.EntityIDLen]),
-	}
-}

@@ -120,6 +120,18 @@ func TestSchema(t *testing.T) {
 	}
 }
 
+// What is committed survives the loss of power, unless the options say otherwise.
+func TestSynchronous(t *testing.T) {
+	for want, opts := range map[int][]Option{0: {WithSynchronous(SynchronousOff)}, 2: nil, 3: {WithSynchronous(SynchronousExtra)}} {
+		b := open(t, filepath.Join(t.TempDir(), "s.sqlite"), opts...)
+		var got int
+		if found, err := b.db.get(&got, "pragma synchronous"); !found || err != nil || got != want {
+			t.Errorf("synchronous is %d, %v; want %d", got, err, want)
+		}
+		closed(t, b)
+	}
+}
+
 // What others do to the file between two openings, and whether they are noticed.
 func TestOthers(t *testing.T) {
 	const zeek = "replace into meta(key, value) values('broker_version', '2.8.0')"

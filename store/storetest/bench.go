@@ -22,8 +22,24 @@ func Puts(from, n int) *store.Batch {
 	return b
 }
 
-// BenchmarkCommit measures commits of batches of several sizes.
-func BenchmarkCommit(b *testing.B, backend store.Backend) {
+// opened returns what open does, until the benchmark ends.
+func opened(b *testing.B, open func() (store.Backend, error)) store.Backend {
+	b.Helper()
+	backend, err := open()
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		if err := backend.Close(); err != nil {
+			b.Error(err)
+		}
+	})
+	return backend
+}
+
+// BenchmarkCommit measures commits of batches of several sizes to a backend that open returns.
+func BenchmarkCommit(b *testing.B, open func() (store.Backend, error)) {
+	backend := opened(b, open)
 	for _, size := range []int{1, 64, 1024} {
 		b.Run(fmt.Sprint(size, " puts"), func(b *testing.B) {
 			n := 0
@@ -41,8 +57,9 @@ func BenchmarkCommit(b *testing.B, backend store.Backend) {
 	}
 }
 
-// BenchmarkLoad measures reading a million records.
-func BenchmarkLoad(b *testing.B, backend store.Backend) {
+// BenchmarkLoad measures reading a million records from a backend that open returns.
+func BenchmarkLoad(b *testing.B, open func() (store.Backend, error)) {
+	backend := opened(b, open)
 	const records = 1_000_000
 	for from := 0; from < records; from += 10_000 {
 		if err := backend.Commit(Puts(from, 10_000)); err != nil {
