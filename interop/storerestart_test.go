@@ -133,3 +133,58 @@ func TestStoreRealMasterRestarts(t *testing.T) {
 		converge(t, want, master, clone)
 	}
 }
+
+// Real clones that were cut off one after the other have three different numbers of events when our master
+// is killed. What they miss is gone with it, and still all of them come to its contents, go on with it, and
+// what they wrote while they were cut off is there, once.
+func TestStoreClonesBehindRestart(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "store")
+	master, addr := startMasterProcess(t, "pebble", path)
+	ours := startOurSite(t)
+	mine := newLink(t, addr)
+	ours.peer(t, mine.addr)
+	writer := ours.attachClone(t, storeName)
+	links := make([]*link, 3)
+	clones := make([]replica, len(links))
+	for i := range clones {
+		node := startStoreNode(t)
+		links[i] = newLink(t, addr)
+		node.peer(t, links[i].addr)
+		clones[i] = node.attachClone(t, storeName)
+		clones[i].idle(t)
+	}
+	want := model{}
+	write := func(round string) {
+		for i := range 30 {
+			key := data.String(fmt.Sprintf("%s %d", round, i%20))
+			writer.do(t, op("put", key, data.Int(int64(i))))
+			want.put(key, data.Int(int64(i)))
+		}
+		gone := data.String("gone in " + round)
+		writer.do(t, op("put", gone, data.None()))
+		writer.do(t, op("erase", gone))
+	}
+	write("all are there")
+	converge(t, want, append(clones, writer)...)
+	for i, l := range links {
+		l.cut()
+		write(fmt.Sprintf("without %d", i))
+		converge(t, want, append(clones[i+1:], writer)...)
+		counter := data.String(fmt.Sprintf("counter of %d", i))
+		for range 5 {
+			clones[i].do(t, op("increment", counter, data.Count(1)))
+		}
+	}
+	master.kill()
+	_, addr = startMasterProcess(t, "pebble", path)
+	for i := range clones {
+		want.put(data.String(fmt.Sprintf("counter of %d", i)), data.Count(5))
+	}
+	for _, l := range append(links, mine) {
+		l.retarget(addr)
+		l.mend()
+	}
+	converge(t, want, append(clones, writer)...)
+	write("after the restart")
+	converge(t, want, append(clones, writer)...)
+}
