@@ -57,13 +57,16 @@ func (n *Node) NewLogStream(stream, path string, fields []zeek.Field) (*LogStrea
 			return nil, fmt.Errorf("log %s: column %s: values of type %s cannot be logged", stream, f.Name, f.TypeName())
 		}
 	}
+	n.making.Lock()
+	defer n.making.Unlock()
+	key := logKey{stream, path}
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closed {
+	closed, s := n.closed, n.logs[key]
+	n.mu.Unlock()
+	if closed {
 		return nil, errClosed
 	}
-	key := logKey{stream, path}
-	if s := n.logs[key]; s != nil {
+	if s != nil {
 		if !slices.EqualFunc(s.fields, fields, func(a, b zeek.Field) bool { return a.Name == b.Name && a.Type == b.Type && a.Subtype == b.Subtype }) {
 			return nil, fmt.Errorf("log %s with path %s exists with other columns", stream, path)
 		}
@@ -73,8 +76,10 @@ func (n *Node) NewLogStream(stream, path string, fields []zeek.Field) (*LogStrea
 		Stream: stream, Writer: asciiWriter, Fields: fields,
 		Info: zeek.WriterInfo{Path: path, NetworkTime: seconds(n.opts.now()), Config: data.Table()},
 	}
-	s := &LogStream{node: n, stream: stream, path: path, fields: slices.Clone(fields), create: create.AppendMessage(nil)}
-	n.logs[key] = s
+	s = &LogStream{node: n, stream: stream, path: path, fields: slices.Clone(fields), create: create.AppendMessage(nil)}
+	n.mu.Lock()
+	n.logs[key] = s // first, so that a peer that comes meanwhile is told, perhaps twice
+	n.mu.Unlock()
 	ctx, cancel := context.WithTimeout(n.ctx, publishTime)
 	defer cancel()
 	_, err := n.ep.PublishPayload(ctx, s.topic(), s.create)

@@ -26,6 +26,7 @@ type Node struct {
 	ep     *endpoint.Endpoint
 	sub    *endpoint.Subscription
 
+	making  sync.Mutex // held while a store or log is made, which may take long; taken before mu
 	mu      sync.Mutex // guards the following
 	members *membership.Machine
 	pools   []*pool.Pool

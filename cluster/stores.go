@@ -19,16 +19,18 @@ func (n *Node) CreateStore(name string, persistent bool) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	n.making.Lock()
+	defer n.making.Unlock()
 	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.closed {
+	closed, s := n.closed, n.stores[name]
+	n.mu.Unlock()
+	if closed {
 		return nil, errClosed
 	}
-	if s := n.stores[name]; s != nil {
+	if s != nil {
 		n.warn("duplicate cluster store creation for " + name)
 		return s, nil
 	}
-	var s *store.Store
 	kind := "clone"
 	if info.MasterNode == n.self.Name {
 		kind = "master"
@@ -39,6 +41,11 @@ func (n *Node) CreateStore(name string, persistent bool) (*store.Store, error) {
 	}
 	if err != nil {
 		return nil, err
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil, errors.Join(errClosed, s.Close())
 	}
 	n.stores[name] = s
 	n.wg.Go(func() { n.Log(fmt.Sprintf("created %s store: %s", kind, name)) })
