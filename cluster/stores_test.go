@@ -27,7 +27,6 @@ func TestStores(t *testing.T) {
 	b := newSwitchboard(t, 1, 1, 2, "stores:\n  elsewhere: {master_node: proxy-1}\n")
 	for name, home := range map[string]string{"here": "manager", "elsewhere": "proxy-1"} {
 		t.Run(name, func(t *testing.T) {
-			var others []*cluster.Node
 			var clones []*store.Store
 			for other := range links {
 				if other == home || other == "logger-1" && home == "proxy-1" {
@@ -39,7 +38,7 @@ func TestStores(t *testing.T) {
 				if s.Role() != store.Clone {
 					t.Errorf("%s has a %v", other, s.Role())
 				}
-				others, clones = append(others, n), append(clones, s)
+				clones = append(clones, s)
 			}
 			early, err := clones[0].Submit(limited(t), store.PutOp(data.String("early"), data.Count(1)))
 			if err != nil {

@@ -76,7 +76,8 @@ func (in *nodeInput) line(ctx context.Context, text []byte) error {
 	if decoder.More() {
 		return errors.New("more than one JSON value on a line")
 	}
-	topic, payload := l.Topic, []byte(nil)
+	var topic string
+	var payload []byte
 	if l.Type == "data-message" {
 		var v data.Value
 		var err error
