@@ -3,6 +3,7 @@ package store_test
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
@@ -10,14 +11,39 @@ import (
 
 	"github.com/zeekpeer/zeekpeer/endpoint"
 	"github.com/zeekpeer/zeekpeer/store"
+	"github.com/zeekpeer/zeekpeer/store/pebble"
+	"github.com/zeekpeer/zeekpeer/store/sqlite"
 	"github.com/zeekpeer/zeekpeer/wire/data"
 )
 
-// BenchmarkPutFromClone puts from a clone, pipelined: each is acknowledged and visible before the end.
+// BenchmarkPutFromClone puts from a clone, pipelined: each is acknowledged, after it is durable, and visible
+// at the clone before the end.
 func BenchmarkPutFromClone(b *testing.B) {
-	benchWrites(b, nil, func(i int) store.Op {
-		return store.PutOp(data.String(fmt.Sprintf("key-%d", i%100_000)), data.Count(uint64(i)))
-	}, store.Applied)
+	for _, backend := range []string{"memory", "pebble", "sqlite"} {
+		b.Run(backend, func(b *testing.B) {
+			benchWrites(b, benchBackend(b, backend), func(i int) store.Op {
+				return store.PutOp(data.String(fmt.Sprintf("key-%d", i%100_000)), data.Count(uint64(i)))
+			}, store.Applied)
+		})
+	}
+}
+
+// benchBackend opens a backend in a new directory, as an option.
+func benchBackend(b *testing.B, name string) []store.Option {
+	var backend store.Backend
+	var err error
+	switch path := filepath.Join(b.TempDir(), "store"); name {
+	case "pebble":
+		backend, err = pebble.Open(path)
+	case "sqlite":
+		backend, err = sqlite.Open(path)
+	default:
+		return nil
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	return []store.Option{store.WithBackend(backend)}
 }
 
 // BenchmarkPutUniqueFromClone is the same with put_unique, which is answered.

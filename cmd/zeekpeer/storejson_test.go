@@ -71,26 +71,6 @@ func TestJSONEntryErrors(t *testing.T) {
 	}
 }
 
-// FuzzJSONEntry: nothing breaks the parser, and what it takes reads back the same.
-func FuzzJSONEntry(f *testing.F) {
-	f.Add([]byte(`{"key":"a","value":{"@data-type":"count","data":1}}`))
-	f.Add([]byte(` { "value" : {"@binary":"AA=="} , "key":"\u00e9" } `))
-	f.Fuzz(func(t *testing.T, line []byte) {
-		key, value, err := parseJSONEntry(line)
-		if err != nil {
-			return
-		}
-		again := appendJSONEntry(nil, key, value)
-		key2, value2, err := parseJSONEntry(again)
-		if err != nil {
-			t.Fatalf("%s: %v", again, err)
-		}
-		if string(data.AppendValue(data.AppendValue(nil, key), value)) != string(data.AppendValue(data.AppendValue(nil, key2), value2)) {
-			t.Fatalf("%q became %s", line, again)
-		}
-	})
-}
-
 func BenchmarkParseJSONEntry(b *testing.B) {
 	line := []byte(`{"key":"key-12345","value":{"@data-type":"count","data":12345}}`)
 	b.ReportAllocs()
