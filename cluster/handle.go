@@ -53,8 +53,9 @@ type job struct {
 
 // On has f called for every event of that name. The fields of Args take the arguments, in their order (see
 // [data.Reader.IntoArgs]). All handlers of a node are called one at a time, in the order in which the events
-// came; one that takes long holds up the others, unless it is [Concurrent]. Of an event whose arguments do
-// not suit, f learns nothing: it is counted, and the first is logged. So are errors and panics of f. The
+// came; one that takes long holds up the others, unless it is [Concurrent], and when [WithHandlerQueue] is
+// full, the whole node: a handler does not wait for nodes to come, or ends when its context does. Of an event
+// whose arguments do not suit, f learns nothing: it is counted and logged. So are errors and panics of f. The
 // function returned ends it.
 func On[Args any](n *Node, event string, f func(ctx context.Context, args Args) error, opts ...HandlerOption) (off func()) {
 	return OnMessage(n, event, func(ctx context.Context, _ Message, args Args) error { return f(ctx, args) }, opts...)

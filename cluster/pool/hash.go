@@ -72,7 +72,9 @@ func (h Hasher) Int(n int64) Key { return number(tagInt, uint64(n)) }
 // Double returns the key of a double.
 func (h Hasher) Double(f float64) Key { return number(tagDouble, math.Float64bits(f)) }
 
-// Time returns the key of a time, which in Zeek is a double of seconds.
+// Time returns the key of a time, which in Zeek is a double of seconds: that of a time that Zeek got over
+// Broker, in nanoseconds. One that a script made of a number may be the next double to it, which is another
+// key. Who is to agree with scripts takes another kind of key.
 func (h Hasher) Time(t time.Time) Key {
 	return number(tagTime, math.Float64bits(float64(t.UnixNano())/1e9))
 }
