@@ -11,5 +11,7 @@
 // interpreter that ZEEKPEER_BROKER_PYTHON names, otherwise python3 on PATH. They run with a real master
 // and a clone of ours, and with a master of ours and a real clone; with ZEEKPEER_LONG_TESTS set also with
 // two real nodes, which holds the tests themselves against the reference, and what takes minutes runs too.
+// Those with a cluster start real Zeek nodes, if a zeek of 8.1 or newer is on PATH, and zeekpeer node in the
+// place of one; with ZEEKPEER_LONG_TESTS also Zeek's own in its place.
 // Without any of these they are skipped.
 package interop

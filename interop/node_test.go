@@ -64,15 +64,21 @@ type process struct {
 // fails, its log has what the program wrote.
 func start(t *testing.T, program string, args ...string) *process {
 	t.Helper()
-	p := &process{cmd: exec.Command(program, args...), exited: make(chan struct{})}
+	return begin(t, exec.Command(program, args...))
+}
+
+// begin is start for a command that may have a directory, standard input and variables besides those of
+// the environment.
+func begin(t *testing.T, cmd *exec.Cmd) *process {
+	t.Helper()
+	p := &process{cmd: cmd, exited: make(chan struct{})}
 	p.changed = make(chan struct{})
-	p.cmd.Dir = t.TempDir()
-	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
-	for _, v := range os.Environ() {
-		if !strings.HasPrefix(v, "BROKER_") {
-			p.cmd.Env = append(p.cmd.Env, v)
-		}
+	if p.cmd.Dir == "" {
+		p.cmd.Dir = t.TempDir()
 	}
+	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "BROKER_") })
+	p.cmd.Env = append(env, p.cmd.Env...) // the last of a name counts
 	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

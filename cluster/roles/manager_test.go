@@ -70,7 +70,8 @@ func TestOptionsEverywhere(t *testing.T) {
 	has("worker-2")
 }
 
-// TestManagerRelays: a manager passes on what no proxy does, which notices are suppressed, and changes of tables.
+// TestManagerRelays: a manager passes on what no proxy does, which notices are suppressed, which certificates are logged,
+// and changes of tables.
 func TestManagerRelays(t *testing.T) {
 	suppression := []data.Value{when, data.Timespan(time.Hour), data.Enum("Scan::Port_Scan"), str("id")}
 	for version, event := range map[string]string{
@@ -94,11 +95,13 @@ func TestManagerRelays(t *testing.T) {
 	w.say(t, "Cluster::forward_table_change_infos", list(str("A::t")), list(list(str("x"))), str("zeek/table/A::t"))
 	w.say(t, "Cluster::forward_table_change_infos", list(str("A::t")), none, str("zeek/table/A::t"))
 	w.say(t, "Intel::insert_indicator", list())
+	w.say(t, "X509::log_cert_hashes_internal", data.Set(list(str("hash"), data.Bool(false), data.Bool(true))))
 	w.failed(t, 1)
 	checkEvents(t, w, "sync_remove_expected_data", "zeek/cluster/worker [10.0.0.1, 21/tcp]")
 	checkEvents(t, w, "dcc_transfer_add", "zeek/cluster/worker [10.0.0.1, 21/tcp, [2023-11-14T22:13:20.123456Z]]")
 	checkEvents(t, w, "Cluster::table_change_infos", "zeek/table/A::t [[A::t], [[x]]]")
 	checkEvents(t, w, "Intel::insert_indicator")
+	checkEvents(t, w, "X509::log_cert_hashes_internal", "zeek/cluster/worker [{[hash, F, T]}]")
 }
 
 // TestStores: a node makes the stores of the layout whose masters are at it; the manager of 5.x also those that workers

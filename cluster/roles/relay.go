@@ -41,7 +41,9 @@ func (r *role) relay() {
 	case manager:
 		r.suppressions(workers, r.layout.Options.ProxyTopic)
 		r.tableChanges()
-		r.say("passes on: suppressed notices, changes of tables, and, without a proxy, FTP and IRC transfers to expect")
+		const certs = "X509::log_cert_hashes_internal" // from 8.1; those that are logged, for all to log them once
+		r.forward(certs, certs, []data.Kind{data.KindSet}, workers)
+		r.say("passes on: suppressed notices, changes of tables, certificates that are logged, and, without a proxy, FTP and IRC transfers to expect")
 	}
 }
 
