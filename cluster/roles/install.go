@@ -20,6 +20,7 @@ type options struct {
 	now          func() time.Time
 	memory       int
 	experimental bool
+	withoutLogs  bool
 	shutdown     func()
 	state        *State
 }
@@ -41,6 +42,9 @@ func WithMemory(bytes int) Option { return func(o *options) { o.memory = bytes }
 // WithExperimental takes part in the start-up events of policy/frameworks/cluster/experimental (CLUSTER.md
 // section 4.7). Without it, a cluster of Zeek nodes that load this script never counts itself as started.
 func WithExperimental() Option { return func(o *options) { o.experimental = true } }
+
+// WithoutLogs leaves the logs that come to a logger to who writes them. Without it their rows are counted.
+func WithoutLogs() Option { return func(o *options) { o.withoutLogs = true } }
 
 // WithShutdown has f called when a control request asks the node to end, once it is answered. f must return at
 // once, for instance after cancelling a context. Without it such requests are answered and logged only.
@@ -90,7 +94,7 @@ func Install(n *cluster.Node, opts ...Option) (does []string, err error) {
 	case layout.Worker:
 		r.sumStats()
 	}
-	if r.self.Type == layout.Logger || r.self.Type == layout.Manager && r.layout.Options.ManagerIsLogger {
+	if (r.self.Type == layout.Logger || r.self.Type == layout.Manager && r.layout.Options.ManagerIsLogger) && !o.withoutLogs {
 		r.countLogs()
 	}
 	if err := r.stores(); err != nil {

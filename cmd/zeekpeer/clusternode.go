@@ -39,12 +39,13 @@ type clusterNodeFlags struct {
 	stores     []string
 	storeDir   string
 	statusHTTP string
+	logs       *loggerFlags
 
 	experimental bool
 }
 
 func nodeCommand() *cobra.Command {
-	f := clusterNodeFlags{nodeFlags: nodeFlags{output: "text"}}
+	f := clusterNodeFlags{nodeFlags: nodeFlags{output: "text"}, logs: &loggerFlags{}}
 	cmd := &cobra.Command{
 		Use:   "node [NAME] --layout FILE",
 		Short: "Be a node of a Zeek cluster",
@@ -63,7 +64,7 @@ the messages that sub --output json prints, which may come, too.
 
 --sub prints what is published under a topic, as sub does. It hosts the stores of the layout whose master
 is on NAME, joins those of --store, and does what Zeek's scripts have a node of its type do, as far as it
-says at the start. Events that it has no handler for are told of once for each name, and counted.
+says at the start. A logger writes logs with --log-dir, as "zeekpeer logger" does. Events that it has no handler for are told of once for each name, and counted.
 
 SIGHUP makes it read its files again: certificates and access rules take effect; of the layout it says
 what has changed, and what needs a restart. systemd is told when it is ready (Type=notify-reload), and
@@ -100,6 +101,7 @@ layout that does not have NAME; 2 wrong command line.`,
 	flags.StringVar(&f.storeDir, "store-dir", "", "keep the files of stores in `DIR`, whatever the layout says")
 	flags.StringVar(&f.statusHTTP, "status-http", "", "serve the status as JSON at http://`ADDR`"+clusterPage+", on loopback only")
 	flags.BoolVar(&f.experimental, "experimental", false, "take part in the start-up of a cluster that loads policy/frameworks/cluster/experimental")
+	f.logs.add(flags, "log-")
 	f.addExcept(cmd, "listen", "peer", "retry", "count", "timeout", "wait-peers")
 	level := flags.Lookup("log-level")
 	level.DefValue = "info"
@@ -150,19 +152,36 @@ func (f *clusterNodeFlags) run(ctx context.Context, name string, stdin io.Reader
 		cluster.WithBackends(backends.take),
 	}
 	opts = append(opts, cluster.WithTopics(roles.Topics(l, id)...))
+	var logs *logging
+	if f.logs.dir != "" {
+		if logs, err = f.logs.forNode(l, name, log, stderr); err != nil {
+			return err
+		}
+		opts = append(opts, cluster.WithLogPolicy(logs.ownRow))
+	}
 	if !f.pool {
 		opts = append(opts, cluster.WithoutPools())
 	}
 	n, err := cluster.New(l, name, opts...)
 	if err != nil {
+		if logs != nil {
+			err = errors.Join(err, logs.end())
+		}
 		return err
 	}
 	ctx, cancel := f.limited(ctx)
 	defer cancel()
-	r := &clusterNode{Node: n, flags: f, stderr: stderr, log: log, security: security}
+	r := &clusterNode{Node: n, flags: f, stderr: stderr, log: log, security: security, logs: logs}
 	r.observers.pages = []admin.Page{{Path: clusterPage, Get: func() any { return statusOf(n, &r.role) }}}
+	if logs != nil {
+		r.observers.pages = append(r.observers.pages, logs.page())
+	}
 	err = r.run(ctx, cancel, stdin, stdout)
-	return errors.Join(err, r.end())
+	err = errors.Join(err, r.end())
+	if logs != nil {
+		err = errors.Join(err, logs.end())
+	}
+	return err
 }
 
 // verbose tells whether everything is to be logged.
@@ -207,6 +226,7 @@ type clusterNode struct {
 	stderr   io.Writer
 	log      *slog.Logger
 	security security
+	logs     *logging // nil if this node writes none
 	role     roles.State
 	input    nodeInput
 	observers
@@ -238,12 +258,22 @@ func (n *clusterNode) run(ctx context.Context, stop func(), stdin io.Reader, std
 	if err := n.takeRole(stop); err != nil {
 		return err
 	}
+	if n.logs != nil {
+		n.logs.banner()
+		if err := n.logs.begin(n.Endpoint(), []string{n.NodeTopic(n.Name()), logsTopic}, nil); err != nil {
+			return err
+		}
+	}
 	watched := node{Endpoint: n.Endpoint(), flags: &n.flags.nodeFlags, stderr: n.stderr, observers: n.observers}
 	err = watched.observe()
 	if n.observers = watched.observers; err != nil {
 		return err
 	}
-	if n.flags.statusHTTP != "" {
+	if n.flags.statusHTTP != "" && n.logs != nil {
+		if err := n.logs.serveStatus(n.flags.statusHTTP); err != nil {
+			return err
+		}
+	} else if n.flags.statusHTTP != "" {
 		at, stopStatus, err := serveStatus(n.Node, &n.role, n.flags.statusHTTP)
 		if err != nil {
 			return err
@@ -279,6 +309,9 @@ func (n *clusterNode) takeRole(stop func()) error {
 	opts := []roles.Option{roles.WithLogger(n.log), roles.WithState(&n.role), roles.WithShutdown(stop)}
 	if n.flags.experimental {
 		opts = append(opts, roles.WithExperimental())
+	}
+	if n.logs != nil {
+		opts = append(opts, roles.WithoutLogs())
 	}
 	does, err := roles.Install(n.Node, opts...)
 	if err != nil {
@@ -431,13 +464,14 @@ func (n *clusterNode) reload() {
 // end takes leave, and says what there was.
 func (n *clusterNode) end() error {
 	n.notify("STOPPING=1")
-	s := n.Status()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	err := n.Close(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil // peers that take no leave are not our failure
 	}
+	s := n.Status()
+	s.RowsLost += uint64(s.RowsWaiting) // for a logger that did not come
 	n.unobserve()
 	if n.stopStatus != nil {
 		n.stopStatus()

@@ -94,7 +94,7 @@ Exit codes: 0 success, 1 error, 2 wrong command line, 3 timeout, 4 nobody was su
 		SilenceErrors: true,
 	}
 	root.CompletionOptions.DisableDefaultCmd = true
-	root.AddCommand(subCommand(), pubCommand(), pingCommand(), serveCommand(), bridgeCommand(), storeCommand(), topCommand(), tapCommand(), decodeCommand(), certsCommand(), accessCommand(), layoutCommand(), nodeCommand(), demoCommand(), versionCommand())
+	root.AddCommand(subCommand(), pubCommand(), pingCommand(), serveCommand(), bridgeCommand(), storeCommand(), topCommand(), tapCommand(), decodeCommand(), replayCommand(), logCommand(), certsCommand(), accessCommand(), layoutCommand(), nodeCommand(), loggerCommand(), demoCommand(), versionCommand())
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
