@@ -71,7 +71,9 @@ func (n *Node) act(step func() []membership.Action) {
 		case membership.Log:
 			n.Log(a.Text)
 		case membership.Warn:
-			n.warn(a.Text)
+			if n.toldOfHello.sparing() {
+				n.warn(a.Text)
+			}
 		}
 	}
 }
@@ -161,7 +163,7 @@ func (n *Node) event(from wire.EndpointID, topic string, payload []byte) {
 		n.counts.hellos.Add(1)
 		n.act(func() []membership.Action { return n.members.ReceiveHello(from, args.Name, args.ID) })
 	}
-	n.handlers.event(n, Message{From: from, Topic: topic}, &view)
+	n.handlers.event(n, Message{From: from, Topic: topic}, &view, len(payload))
 }
 
 // announceMasters says which tables this node keeps for others: none, for those belong to scripts.

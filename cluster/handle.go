@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/wire"
@@ -49,6 +50,7 @@ type job struct {
 	event string
 	call  func(ctx context.Context) error
 	slots chan struct{}
+	size  int // of the event on the wire
 }
 
 // On has f called for every event of that name. The fields of Args take the arguments, in their order (see
@@ -106,12 +108,15 @@ func (hs *handlers) add(h *handler, opts []HandlerOption) (off func()) {
 	return func() {
 		hs.mu.Lock()
 		defer hs.mu.Unlock()
-		hs.byEvent[h.event] = slices.DeleteFunc(slices.Clone(hs.byEvent[h.event]), func(other *handler) bool { return other == h })
+		rest := slices.DeleteFunc(slices.Clone(hs.byEvent[h.event]), func(other *handler) bool { return other == h })
+		if hs.byEvent[h.event] = rest; len(rest) == 0 {
+			delete(hs.byEvent, h.event)
+		}
 	}
 }
 
-// event queues the calls of an event's handlers.
-func (hs *handlers) event(n *Node, m Message, view *zeek.EventView) {
+// event queues the calls of the handlers of an event, which has size bytes.
+func (hs *handlers) event(n *Node, m Message, view *zeek.EventView, size int) {
 	hs.mu.RLock()
 	all := hs.byEvent[string(view.Name)]
 	hs.mu.RUnlock()
@@ -127,7 +132,7 @@ func (hs *handlers) event(n *Node, m Message, view *zeek.EventView) {
 			n.failed(h.event, fmt.Errorf("from %v: %w", m.From, err))
 			continue
 		}
-		if j := (job{h.event, call, h.slots}); h.atOnce {
+		if j := (job{h.event, call, h.slots, size}); h.atOnce {
 			n.call(j)
 		} else {
 			n.queue(j)
@@ -138,14 +143,26 @@ func (hs *handlers) event(n *Node, m Message, view *zeek.EventView) {
 // member queues the calls for a node that came or went.
 func (hs *handlers) member(n *Node, up bool, name, id string) {
 	hs.mu.RLock()
-	defer hs.mu.RUnlock()
-	for _, f := range hs.members {
+	all := hs.members
+	hs.mu.RUnlock() // a handler that registers another may be what the queue waits for
+	for _, f := range all {
 		n.queue(job{event: "node " + name, call: func(context.Context) error { f(up, name, id); return nil }})
 	}
 }
 
-// queue waits for room for a job.
+// maxQueuedBytes bounds the events that wait for handlers, as they were on the wire. A greater one waits alone.
+const maxQueuedBytes = 64 << 20
+
+// queue waits for room for a job. Only dispatch calls it: nothing else adds to what waits.
 func (n *Node) queue(j job) {
+	for queued := n.queued.Load(); queued > 0 && queued+int64(j.size) > maxQueuedBytes; queued = n.queued.Load() {
+		select {
+		case <-n.room:
+		case <-n.ctx.Done():
+			return
+		}
+	}
+	n.queued.Add(int64(j.size))
 	select {
 	case n.work <- j:
 	case <-n.ctx.Done():
@@ -159,6 +176,11 @@ func (n *Node) handle() {
 		case <-n.ctx.Done():
 			return
 		case j := <-n.work:
+			n.queued.Add(-int64(j.size))
+			select {
+			case n.room <- struct{}{}:
+			default:
+			}
 			if j.slots == nil {
 				n.call(j)
 				continue
@@ -191,15 +213,25 @@ func (n *Node) call(j job) {
 	}
 }
 
-// toldFailures is how many failures are told of one by one. Of more, one a second is.
-const toldFailures = 20
+// told keeps what peers do from filling the log of this process.
+type told struct {
+	times atomic.Uint64
+	last  atomic.Int64 // in nanoseconds since 1970
+}
+
+// toldOneByOne is how many things of a kind are told of one by one. Of more, one a second is.
+const toldOneByOne = 20
+
+// sparing reports whether to tell of one more.
+func (t *told) sparing() bool {
+	now, last := time.Now().UnixNano(), t.last.Load()
+	return t.times.Add(1) <= toldOneByOne || now-last >= int64(time.Second) && t.last.CompareAndSwap(last, now)
+}
 
 // failed counts an event that was not handled as it should be, and logs it.
 func (n *Node) failed(event string, err error) {
 	count := n.counts.failed.Add(1)
-	now := time.Now().UnixNano()
-	told := n.toldOfFailure.Load()
-	if count <= toldFailures || now-told >= int64(time.Second) && n.toldOfFailure.CompareAndSwap(told, now) {
+	if n.toldOfFailure.sparing() {
 		n.opts.log.Warn("event not handled", "node", n.self.Name, "event", event, "err", err, "failures", count)
 	}
 }
@@ -231,8 +263,8 @@ func (u *unhandled) count(name string, n *Node) {
 	u.names[name]++
 }
 
-// Unhandled returns how many events came for which there was no handler, by name; those beyond 1024 names
-// together under "(other events)".
+// Unhandled returns how many events came for which there was no handler, by name; those beyond 1024 names,
+// and of names longer than 256 bytes, together under "(other events)".
 func (n *Node) Unhandled() map[string]uint64 {
 	n.unhandled.mu.Lock()
 	defer n.unhandled.mu.Unlock()

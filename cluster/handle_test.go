@@ -265,3 +265,60 @@ func TestAskInHandler(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestHandlerRegisters: a handler may register others while the queue is full and a node has come.
+func TestHandlerRegisters(t *testing.T) {
+	manager, _ := two(t, cluster.WithHandlerQueue(1))
+	manager.OnMember(func(bool, string, string) {})
+	running, release, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	cluster.On(manager, "My::register", func(context.Context, struct{}) error {
+		close(running)
+		<-release
+		cluster.On(manager, "My::other", func(context.Context, struct{}) error { return nil })()
+		close(done)
+		return nil
+	})
+	cluster.On(manager, "My::fill", func(context.Context, struct{}) error { return nil })
+	s := stranger(t, manager)
+	mine, ups := manager.NodeIDTopic(manager.ID()), manager.Status().NodeUps
+	say(t, s, mine, "My::register")
+	take(t, running)
+	say(t, s, mine, "My::fill")
+	say(t, s, mine, "Cluster::hello", data.String("proxy-1"), data.String(s.ID().String()))
+	until(t, "hello", func() bool { return manager.Status().NodeUps > ups })
+	close(release)
+	take(t, done)
+}
+
+// TestLargeEventsWait: of large events fewer wait for handlers, and all are handled.
+func TestLargeEventsWait(t *testing.T) {
+	manager, worker := two(t)
+	const count, size = 96, 1 << 20
+	release, done := make(chan struct{}), make(chan struct{})
+	next := uint64(0)
+	cluster.On(worker, "My::large", func(_ context.Context, args struct {
+		I    uint64
+		Text string
+	}) error {
+		<-release
+		if args.I != next || len(args.Text) != size {
+			t.Errorf("event %d with %d bytes, want event %d", args.I, len(args.Text), next)
+		}
+		if next++; next == count {
+			close(done)
+		}
+		return nil
+	})
+	text, before := data.String(strings.Repeat("x", size)), worker.Status().Events
+	for i := range uint64(count) {
+		publish(t, manager, workers, "My::large", data.Count(i), text)
+		if i < 64 { // what waits is no more than the queues between the nodes have room for
+			until(t, "the event", func() bool { return worker.Status().Events > before+i })
+		}
+	}
+	if n := worker.Status().Events - before; n > 66 { // one is handled, 63 wait with their heads, one waits to wait
+		t.Errorf("%d events were taken", n)
+	}
+	close(release)
+	take(t, done)
+}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zeekpeer/zeekpeer/cluster/membership"
 	"github.com/zeekpeer/zeekpeer/cluster/pool"
+	"github.com/zeekpeer/zeekpeer/endpoint"
 	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/data"
 	"github.com/zeekpeer/zeekpeer/wire/zeek"
@@ -57,8 +58,8 @@ func (n *Node) NewLogStream(stream, path string, fields []zeek.Field) (*LogStrea
 			return nil, fmt.Errorf("log %s: column %s: values of type %s cannot be logged", stream, f.Name, f.TypeName())
 		}
 	}
-	n.making.Lock()
-	defer n.making.Unlock()
+	n.makingLog.Lock()
+	defer n.makingLog.Unlock()
 	key := logKey{stream, path}
 	n.mu.Lock()
 	closed, s := n.closed, n.logs[key]
@@ -150,15 +151,7 @@ func (s *LogStream) flush() {
 	for _, topic := range slices.Sorted(maps.Keys(byTopic)) {
 		rows := byTopic[topic]
 		for chunk := range slices.Chunk(rows, n.opts.batchSize) {
-			batch := zeek.AppendBatchHead(nil, len(chunk))
-			for _, row := range chunk {
-				batch = append(batch, row...)
-			}
-			if n.sendRows(topic, batch) {
-				n.counts.rowsSent.Add(uint64(len(chunk)))
-			} else {
-				back = append(back, chunk...)
-			}
+			back = append(back, s.sendBatch(topic, chunk)...)
 		}
 	}
 	s.mu.Lock()
@@ -168,12 +161,47 @@ func (s *LogStream) flush() {
 		return
 	}
 	s.rows = append(back, s.rows...)
-	if lost := len(s.rows) - n.opts.maxHeld; lost > 0 {
-		s.rows = slices.Delete(s.rows, 0, lost)
-		if n.counts.rowsLost.Add(uint64(lost)) == uint64(lost) {
-			n.warn(fmt.Sprintf("log %s: no logger is there, and more than %d rows wait: the oldest are lost, and counted", s.stream, n.opts.maxHeld))
+	lost := max(len(s.rows)-n.opts.maxHeld, 0)
+	for i, size := len(s.rows)-1, 0; i >= lost; i-- {
+		if size += len(s.rows[i]); size > maxHeldBytes {
+			lost = i + 1
 		}
 	}
+	if lost > 0 {
+		s.rows = slices.Delete(s.rows, 0, lost)
+		if n.counts.rowsLost.Add(uint64(lost)) == uint64(lost) {
+			n.warn(fmt.Sprintf("log %s: no logger is there, and more than %d rows wait, or %d bytes: the oldest are lost, and counted", s.stream, n.opts.maxHeld, maxHeldBytes))
+		}
+	}
+}
+
+// maxHeldBytes bounds the rows of a log that wait for a logger, however few they are.
+const maxHeldBytes = 64 << 20
+
+// sendBatch sends rows as one batch, or as several if one would be larger than a message may be, and returns those
+// that no logger took. A row that is too large alone is lost, for it always will be.
+func (s *LogStream) sendBatch(topic string, rows [][]byte) (back [][]byte) {
+	n := s.node
+	batch := zeek.AppendBatchHead(nil, len(rows))
+	for _, row := range rows {
+		batch = append(batch, row...)
+	}
+	sent, err := n.sendRows(topic, batch)
+	switch {
+	case sent:
+		n.counts.rowsSent.Add(uint64(len(rows)))
+		return nil
+	case !errors.Is(err, endpoint.ErrTooLarge):
+		return rows
+	case len(rows) > 1:
+		half := len(rows) / 2
+		return append(slices.Clip(s.sendBatch(topic, rows[:half])), s.sendBatch(topic, rows[half:])...)
+	}
+	n.counts.rowsLost.Add(1)
+	if n.toldOfFailure.sparing() {
+		n.opts.log.Warn("row of a log lost", "node", n.self.Name, "log", s.stream, "err", err)
+	}
+	return nil
 }
 
 // waiting returns how many rows are not sent yet.
@@ -184,8 +212,8 @@ func (s *LogStream) waiting() int {
 }
 
 // sendRows sends a batch to the loggers that listen on a topic, save those that are so new that they were not
-// told of the log yet: they would drop it. It reports whether there was one at least.
-func (n *Node) sendRows(topic string, batch []byte) (sent bool) {
+// told of the log yet: they would drop it. It reports whether there was one at least, and the last error.
+func (n *Node) sendRows(topic string, batch []byte) (sent bool, err error) {
 	ctx, cancel := context.WithTimeout(n.ctx, publishTime)
 	defer cancel()
 	loggers := n.ep.Subscribers(topic)
@@ -193,10 +221,11 @@ func (n *Node) sendRows(topic string, batch []byte) (sent bool) {
 	loggers = slices.DeleteFunc(loggers, func(id wire.EndpointID) bool { return !n.members.Peered(id) })
 	n.mu.Unlock()
 	for _, id := range loggers {
-		queued, err := n.ep.PublishTo(ctx, id, topic, batch)
+		var queued bool
+		queued, err = n.ep.PublishTo(ctx, id, topic, batch)
 		sent = sent || queued && err == nil
 	}
-	return sent
+	return sent, err
 }
 
 // logTopic returns where the next row of a log goes (CLUSTER.md section 6.5).

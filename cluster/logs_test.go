@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/endpoint"
 	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/zeek"
 )
@@ -225,6 +226,36 @@ func TestLogsBounded(t *testing.T) {
 		t.Fatal(err)
 	}
 	until(t, "the last", func() bool { return len(l.of("My::LOG")) >= 105 })
+	l.check(t)
+}
+
+// TestLargeRows: rows that are too large for one message together go in several; one that is too large alone is lost,
+// and holds up no others.
+func TestLargeRows(t *testing.T) {
+	b := newSwitchboard(t, 1, 0, 1, "")
+	var log safeBuffer
+	worker := b.node(t, "worker-1", cluster.WithLogBatches(1000, time.Hour), log.logger(), cluster.WithEndpoint(endpoint.WithMaxFrame(64<<10, 64<<10)))
+	logger := b.node(t, "logger-1")
+	l := newFakeLogger(logger)
+	run(t, worker)
+	run(t, logger)
+	greeted(t, worker, "logger-1")
+	worker.FlushLogs() // cluster.log
+	s, sent := open(t, worker), worker.Status().RowsSent
+	for i := range uint64(10) {
+		size := 20 << 10
+		if i == 4 {
+			size = 100 << 10
+		}
+		if err := s.Write(row(i, fmt.Sprint(i)+strings.Repeat("x", size))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	worker.FlushLogs()
+	if st := worker.Status(); st.RowsSent-sent != 9 || st.RowsLost != 1 || st.RowsWaiting != 0 || !log.has("row of a log lost") {
+		t.Errorf("%d rows sent, %d lost, %d wait", st.RowsSent-sent, st.RowsLost, st.RowsWaiting)
+	}
+	until(t, "the rows", func() bool { return len(l.of("My::LOG")) >= 9 })
 	l.check(t)
 }
 

@@ -26,7 +26,10 @@ type Node struct {
 	ep     *endpoint.Endpoint
 	sub    *endpoint.Subscription
 
-	making  sync.Mutex // held while a store or log is made, which may take long; taken before mu
+	// Held while a store or a log is made, which may take long; taken before mu. They are two because dispatch
+	// makes a log, and a store can take minutes to load.
+	makingStore, makingLog sync.Mutex
+
 	mu      sync.Mutex // guards the following
 	members *membership.Machine
 	pools   []*pool.Pool
@@ -38,12 +41,15 @@ type Node struct {
 
 	handlers  handlers
 	work      chan job
+	queued    atomic.Int64  // bytes of the events in work
+	room      chan struct{} // that something was taken from work
 	unhandled unhandled
 	counts    counts
 
-	toldOfFailure atomic.Int64 // when, in nanoseconds since 1970
-	addr          atomic.Pointer[net.TCPAddr]
-	logger        atomic.Pointer[func(from wire.EndpointID, payload []byte)]
+	toldOfFailure, toldOfHello told
+
+	addr   atomic.Pointer[net.TCPAddr]
+	logger atomic.Pointer[func(from wire.EndpointID, payload []byte)]
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -84,7 +90,7 @@ func New(l *layout.Layout, name string, opts ...Option) (*Node, error) {
 		return nil, err
 	}
 	n.self = n.members.Self()
-	n.work = make(chan job, n.opts.queue)
+	n.work, n.room = make(chan job, n.opts.queue), make(chan struct{}, 1)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	var mine []string
 	for _, p := range n.pools {
@@ -112,10 +118,10 @@ func (n *Node) Start(ctx context.Context) error {
 		return errors.New("a node is started once")
 	}
 	n.started = true
-	n.mu.Unlock()
-	n.wg.Go(n.dispatch)
+	n.wg.Go(n.dispatch) // with the lock held, so that a Close at the same time waits for them
 	n.wg.Go(n.handle)
 	n.wg.Go(n.flushLogs)
+	n.mu.Unlock()
 	if addr, ok := n.layout.Listens(n.self.Name); ok {
 		if err := n.listen(ctx, addr); err != nil {
 			return err
@@ -160,8 +166,8 @@ func (n *Node) listen(ctx context.Context, addr string) error {
 	}
 }
 
-// Close sends what logs wait, takes leave of all peers, and ends the node with its stores. ctx bounds the
-// leave-taking.
+// Close sends what logs wait, takes leave of all peers, and ends the node with its stores. ctx bounds
+// both. It waits for the handlers that run, so none of them may call it.
 func (n *Node) Close(ctx context.Context) error {
 	n.mu.Lock()
 	if n.closed {
@@ -172,6 +178,7 @@ func (n *Node) Close(ctx context.Context) error {
 	stores := n.stores
 	n.stores = nil
 	n.mu.Unlock()
+	defer context.AfterFunc(ctx, n.cancel)() // with a queue that blocks, logs are sent only while there is time
 	n.FlushLogs()
 	var err error
 	for _, s := range stores {

@@ -306,6 +306,7 @@ func TestMisuse(t *testing.T) {
 	}{
 		{"worker-7", cluster.WithoutPools(), "'worker-7' is not a valid node in the Cluster::nodes configuration of layout of TestMisuse"},
 		{"worker-1", cluster.WithLogBatches(0, 1), "log batches of 0 rows"},
+		{"worker-1", cluster.WithHeldRows(-1), "-1 rows that are held"},
 		{"worker-1", cluster.WithHandlerQueue(0), "0 events that wait for handlers"},
 		{"worker-1", cluster.WithEndpoint(endpoint.WithSecurity(endpoint.Security{})), "no security"},
 	} {

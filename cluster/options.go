@@ -44,6 +44,9 @@ func (o *options) validate() error {
 	if o.batchSize < 1 || o.batchTime <= 0 {
 		err = errors.Join(err, fmt.Errorf("log batches of %d rows every %v: want one at least, and more than zero", o.batchSize, o.batchTime))
 	}
+	if o.maxHeld < 0 {
+		err = errors.Join(err, fmt.Errorf("%d rows that are held: want none or more", o.maxHeld))
+	}
 	if o.queue < 1 {
 		err = errors.Join(err, fmt.Errorf("%d events that wait for handlers: want one at least", o.queue))
 	}
@@ -103,10 +106,10 @@ func WithLogBatches(rows int, interval time.Duration) Option {
 }
 
 // WithHeldRows sets how many rows of each log are held, 10,000 by default, while no logger is there: beyond
-// that the oldest are lost, and counted. Zeek holds none.
+// that, or 64 MiB of a log, the oldest are lost, and counted. Zeek holds none.
 func WithHeldRows(n int) Option { return func(o *options) { o.maxHeld = n } }
 
-// WithHandlerQueue sets how many events may wait for handlers, 8192 by default. Beyond that nothing more is
+// WithHandlerQueue sets how many events may wait for handlers, 8192 by default, or 64 MiB of them. Beyond that nothing more is
 // read until one is done, and what the node's subscription then has no room for is lost, and counted.
 func WithHandlerQueue(n int) Option { return func(o *options) { o.queue = n } }
 

@@ -30,7 +30,8 @@ func (n *Node) pool(topic string) (*pool.Pool, error) {
 }
 
 // TopicRR returns the topic of the next member of a pool, in the turns that are counted under key;
-// [ErrNobody] if none is there. It may be this node itself, which hears nothing of what it publishes.
+// [ErrNobody] if none is there. It may be this node itself, which hears nothing of what it publishes. Every key
+// is remembered: take few.
 func (n *Node) TopicRR(poolTopic, key string) (string, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -86,7 +87,8 @@ func (n *Node) PublishHRW(ctx context.Context, poolTopic string, key data.Value,
 // Ask publishes an event and waits for another one that answers it: the first of the name reply for which
 // match holds. Zeek knows nothing of answers, so who is asked must send the answer to a topic that this node
 // listens on, and put something into it by which match recognises it. match must be quick: it is called as
-// the events come, before handlers, so that handlers may ask, too.
+// the events come, before handlers, so that handlers may ask, too. They do so with a deadline: while the queue
+// of handlers is full behind the one that asks (see [WithHandlerQueue]), no answer is read.
 func Ask[Reply any](ctx context.Context, n *Node, topic, event string, args []data.Value, reply string, match func(Reply) bool) (Reply, error) {
 	answers := make(chan Reply, 1)
 	off := On(n, reply, func(_ context.Context, r Reply) error {

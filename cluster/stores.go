@@ -19,8 +19,8 @@ func (n *Node) CreateStore(name string, persistent bool) (*store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.making.Lock()
-	defer n.making.Unlock()
+	n.makingStore.Lock()
+	defer n.makingStore.Unlock()
 	n.mu.Lock()
 	closed, s := n.closed, n.stores[name]
 	n.mu.Unlock()

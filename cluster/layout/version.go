@@ -111,10 +111,6 @@ func (v Version) SubscribesTwins() bool { return !v.atLeast(6, 2) }
 // SubscribesTables reports whether every node subscribes to "zeek/table/": from 8.2 (section 3.2).
 func (v Version) SubscribesTables() bool { return v.atLeast(8, 2) }
 
-// PublishesMetrics reports whether nodes publish Broker's metrics to "zeek/cluster/metrics/", unasked: 5.1 and 5.2
-// (section 3.2).
-func (v Version) PublishesMetrics() bool { return v.atLeast(5, 1) && !v.atLeast(6, 0) }
-
 // ControlReplyTopic returns the topic to which a node of that name publishes its answer to a control request of a
 // kind, such as "id_value": its own from 8.0, one for all before (section 3.2).
 func (v Version) ControlReplyTopic(kind, name string) string {
@@ -129,42 +125,9 @@ func (v Version) ControlReplyTopic(kind, name string) string {
 // 7.0 it does so right after the topic of its role (section 3.3).
 func (v Version) LogsTopicLast() bool { return v.atLeast(7, 1) }
 
-// WarnsOfManager reports whether Zeek warns of a $manager that names no manager: from 7.1. Up to 7.0 it silently
-// dials none (section 4.1).
-func (v Version) WarnsOfManager() bool { return v.atLeast(7, 1) }
-
-// Metadata is the third element of an event.
-type Metadata uint8
-
-// The metadata that versions send with hello.
-const (
-	NoMetadata    Metadata = iota // two elements only
-	Timestamp                     // [[1, timestamp]]
-	EmptyMetadata                 // []
-)
-
-// HelloMetadata returns what Zeek has behind name and arguments of hello: nothing in 5.x, a timestamp from 6.0, an
-// empty vector from 8.0 (section 4.3). Every version accepts each of them.
-func (v Version) HelloMetadata() Metadata {
-	switch {
-	case v.atLeast(8, 0):
-		return EmptyMetadata
-	case v.atLeast(6, 0):
-		return Timestamp
-	}
-	return NoMetadata
-}
-
-// NodeDownFirst reports whether Zeek queues Cluster::node_down and forgets the node's id in its handler: from 7.1.
-// Up to 7.0 it forgets at once, and queues the event then (section 4.5).
-func (v Version) NodeDownFirst() bool { return v.atLeast(7, 1) }
-
 // HashesBareStrings reports whether the hash of pools sees only the bytes of a string, which gives other site ids
 // and other nodes for string keys: from 7.1. Up to 7.0 it sees type and length before them (section 7.3).
 func (v Version) HashesBareStrings() bool { return v.atLeast(7, 1) }
-
-// HasPoolDefaults reports whether topic and node type of a pool may be left out: up to 6.1 (section 7.1).
-func (v Version) HasPoolDefaults() bool { return !v.atLeast(6, 2) }
 
 // ZeekctlPort returns the default of ZeekPort in zeekctl.cfg: 47760, from 5.2 27760 (section 2.5).
 func (v Version) ZeekctlPort() uint16 {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
+	"unicode"
 
 	"github.com/zeekpeer/zeekpeer/cluster/layout"
 	"github.com/zeekpeer/zeekpeer/wire"
@@ -128,12 +130,23 @@ func (m *Machine) PeerLost(peer wire.EndpointID) []Action {
 // (CLUSTER.md section 4.5).
 func (m *Machine) PeerRemoved(peer wire.EndpointID) { delete(m.peers, peer) }
 
+// maxID bounds an id that somebody says, in bytes. Those of Broker have 36; those of other backends of Zeek begin with
+// a name. It goes into logs, and to terminals.
+const maxID = 256
+
 // ReceiveHello takes what a peer said: the name and id of a node, which Zeek believes whoever says it. Here
 // it is warned of an id that is not the peer's own, for that node will never be seen going.
 func (m *Machine) ReceiveHello(from wire.EndpointID, name, id string) []Action {
 	m.out = m.out[:0]
+	if len(id) > maxID || strings.ContainsFunc(id, unicode.IsControl) {
+		m.warn("hello from peer %v ignored: %.*q (%d bytes) is no id, want at most %d bytes without control characters", from, maxID, id, len(id), maxID)
+		return m.out
+	}
 	node := m.layout.Node(name)
 	if node == nil {
+		if len(name) > maxID {
+			name = fmt.Sprintf("%q... (%d bytes)", name[:maxID], len(name))
+		}
 		m.warn("Got Cluster::hello msg from unexpected node: %s", name)
 		return m.out
 	}

@@ -77,6 +77,21 @@ func TestHello(t *testing.T) {
 		}, []string{
 			"warn Got Cluster::hello msg from unexpected node: worker-9",
 		}},
+		{"hello of nobody with a long name", "manager", func(m *membership.Machine) []membership.Action {
+			return m.ReceiveHello(id(1), strings.Repeat("x", 64<<10), id(1).String())
+		}, []string{
+			`warn Got Cluster::hello msg from unexpected node: "` + strings.Repeat("x", 256) + `"... (65536 bytes)`,
+		}},
+		{"hello with a long id", "manager", func(m *membership.Machine) []membership.Action {
+			return m.ReceiveHello(id(1), "worker-1", strings.Repeat("x", 257))
+		}, []string{
+			"warn hello from peer " + id(1).String() + ` ignored: "` + strings.Repeat("x", 256) + `" (257 bytes) is no id, want at most 256 bytes without control characters`,
+		}},
+		{"hello with an id for terminals", "manager", func(m *membership.Machine) []membership.Action {
+			return m.ReceiveHello(id(1), "worker-1", "\x1b[2J")
+		}, []string{
+			"warn hello from peer " + id(1).String() + ` ignored: "\x1b[2J" (4 bytes) is no id, want at most 256 bytes without control characters`,
+		}},
 		{"hello again", "manager", func(m *membership.Machine) []membership.Action {
 			m.ReceiveHello(id(1), "worker-1", id(1).String())
 			return m.ReceiveHello(id(1), "worker-1", id(1).String())

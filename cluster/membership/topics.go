@@ -21,8 +21,8 @@ func NodeIDTopic(l *layout.Layout, id wire.EndpointID) string {
 	return l.Options.NodeIDTopicPrefix + id.String() + "/"
 }
 
-// RoleTopic returns the topic on which all nodes of a type listen; "" if there is none.
-func RoleTopic(l *layout.Layout, t layout.NodeType) string {
+// roleTopic returns the topic on which all nodes of a type listen; "" if there is none.
+func roleTopic(l *layout.Layout, t layout.NodeType) string {
 	o := &l.Options
 	switch t {
 	case layout.Logger:
@@ -59,7 +59,7 @@ func HandlesLogs(l *layout.Layout, n layout.Node) bool {
 func (m *Machine) Subscriptions(pools []string) []string {
 	l := m.layout
 	topics := append([]string(nil), pools...)
-	if role := RoleTopic(l, m.self.Type); role != "" {
+	if role := roleTopic(l, m.self.Type); role != "" {
 		topics = append(topics, role)
 	}
 	logs := HandlesLogs(l, m.self)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -359,6 +360,7 @@ func (n *clusterNode) banner() {
 		pools = "none (--pool=false)"
 	}
 	dials, dialedBy := l.Dials(self.Name), l.DialedBy(self.Name)
+	fmt.Fprintf(n.stderr, "%s, a %s, as %v\n", self.Name, self.Type.Word(), n.ID())
 	for _, line := range [][2]string{
 		{"layout", fmt.Sprintf("%s: Zeek %v, %s", l.Source, l.Version, l.Census())},
 		{"listens", listens},
@@ -367,9 +369,6 @@ func (n *clusterNode) banner() {
 		{"pools", pools},
 		{"security", n.security.describe()},
 	} {
-		if line[0] == "layout" {
-			fmt.Fprintf(n.stderr, "%s, a %s, as %v\n", self.Name, self.Type.Word(), n.ID())
-		}
 		fmt.Fprintf(n.stderr, "  %-10s %s\n", line[0], line[1])
 	}
 	const others = 64 // files of stores, sockets, and the like
@@ -491,11 +490,15 @@ func (n *clusterNode) end() error {
 	return errors.Join(err, n.failed)
 }
 
-// countsText lists counts by name.
+// countsText lists counts by name. A name that a terminal would take for more than text is put in quotes.
 func countsText(counts map[string]uint64) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(counts)) {
-		parts = append(parts, fmt.Sprintf("%s %d", name, counts[name]))
+		count := counts[name]
+		if quoted := strconv.Quote(name); quoted != `"`+name+`"` {
+			name = quoted
+		}
+		parts = append(parts, fmt.Sprintf("%s %d", name, count))
 	}
 	return strings.Join(parts, ", ")
 }

@@ -132,7 +132,7 @@ func (m *demoMachine) do(ctx context.Context, r demoRequest, stderr io.Writer) (
 	case "report":
 		return nil
 	}
-	return fmt.Errorf("%w: %q", errDemoRequest, r.Do)
+	return fmt.Errorf("not a request of the demo: %q", r.Do)
 }
 
 // start makes the node, and starts it.

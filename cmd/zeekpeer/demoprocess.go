@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -205,5 +204,3 @@ func (t *tail) String() string {
 	}
 	return ""
 }
-
-var errDemoRequest = errors.New("not a request of the demo")
