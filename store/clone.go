@@ -24,37 +24,25 @@ func AttachClone(ep *endpoint.Endpoint, name string, opts ...Option) (*Store, er
 		return nil, err
 	}
 	if s.opts.backend != nil {
-		s.sub.Close()
+		s.discard()
 		return nil, fmt.Errorf("store %q: a clone has no backend; its contents are the master's", name)
 	}
-	c := &clone{Store: s, topic: speak, table: new(table)}
+	c := &clone{side: side{Store: s, topic: speak, table: new(table)}}
 	s.replica = c
 	c.channel = channel.NewClone(s.opts.channel(), channel.NewEntity(ep.ID()), func() wire.EntityID { return channel.NewEntity(ep.ID()) }, c)
 	c.where.Store(new(string))
 	c.tick(1)
 	c.finish()
 	s.updateStatus()
-	s.start(listen)
+	s.start()
 	return s, nil
 }
 
 // A clone follows the contents of a master.
 type clone struct {
-	*Store
-	topic   string // of the master
+	side
 	channel *channel.Clone
-
-	table   *table // the published version, or one that is being changed
-	changed bool   // it is being changed
-	renewed bool   // it is another one altogether
-	changes []change
-	out     outbox
-	settled []settlement
-
-	attaches uint64
-	rejected uint64
-	warned   time.Time
-	where    atomic.Pointer[string] // what hint says
+	where   atomic.Pointer[string] // what hint says
 }
 
 func (c *clone) peer(id wire.EndpointID, added bool) {
@@ -95,9 +83,6 @@ func (c *clone) Apply(cmd *wire.Command) error {
 	if cmd.Kind == wire.CommandPutUniqueResult {
 		return nil
 	}
-	if !c.changed {
-		c.table, c.changed = c.table.copy(), true
-	}
 	if cmd.Kind != wire.CommandClear {
 		switch err := canonicalCommand(cmd); {
 		case errors.Is(err, ErrNaNKey):
@@ -107,7 +92,7 @@ func (c *clone) Apply(cmd *wire.Command) error {
 			return err
 		}
 	}
-	watched := !c.renewed && c.watchers.watched()
+	watched := c.edit()
 	switch cmd.Kind {
 	case wire.CommandPut:
 		old, existed := c.table.set(cmd.Key, cmd.Value, 0)
@@ -149,37 +134,15 @@ func (c *clone) Leaving(master wire.EntityID, why string) {
 	c.opts.log.Info("looking for the master anew", "store", c.name, "master", master, "why", why)
 }
 
-// Rejected counts what was not acted upon, and warns of it once a second.
-func (c *clone) Rejected(sender wire.EntityID, err error) {
-	c.rejected++
-	c.warned = warn(c.Store, c.warned, sender, err, c.rejected)
-}
-
 // finish makes what came of a batch visible to readers, and sends what it leads to.
 func (c *clone) finish() {
 	c.channel.Flush()
-	if c.changed {
-		c.changed = false
-		c.version.Store(c.table)
-		if c.renewed {
-			c.watchers.reset(c.table)
-		} else {
-			c.watchers.publish(c.table, c.changes)
-		}
-		c.renewed = false
-		clear(c.changes)
-		c.changes = c.changes[:0]
-	}
+	c.publish()
 	if c.news {
 		c.updateStatus() // before somebody learns that there are contents
 	}
 	c.turnGate()
-	c.out.flush(c.ep, c.topic)
-	for _, s := range c.settled {
-		s.p.settle(s.o, s.err)
-	}
-	clear(c.settled)
-	c.settled = c.settled[:0]
+	c.send()
 }
 
 // silence returns how long nothing was heard of the master.

@@ -28,16 +28,16 @@ func AttachMaster(ep *endpoint.Endpoint, name string, opts ...Option) (*Store, e
 	if err != nil {
 		return nil, err
 	}
-	m := &master{Store: s, topic: speak, peers: make(map[wire.EndpointID]struct{}), table: new(table), sending: make(map[wire.EntityID]int)}
+	m := &master{side: side{Store: s, topic: speak, table: new(table)}, peers: make(map[wire.EndpointID]struct{}), sending: make(map[wire.EntityID]int)}
 	s.replica = m
 	if err := m.load(); err != nil {
-		s.sub.Close()
+		s.discard()
 		return nil, fmt.Errorf("store %q: %w", name, err)
 	}
 	close(s.gate.Load().open)
 	s.version.Store(m.table)
 	s.updateStatus()
-	s.start(listen)
+	s.start()
 	return s, nil
 }
 
@@ -57,37 +57,22 @@ func EndpointID(b Backend) (wire.EndpointID, error) {
 
 // A master executes what it is told by local users and by clones, and tells all clones what came of it.
 type master struct {
-	*Store
-	topic   string // of the clones
+	side
 	self    wire.EntityID
 	channel *channel.Master
 	peers   map[wire.EndpointID]struct{}
 
-	table   *table // the published version, or one that is being changed
-	changed bool   // it is being changed
-	changes []change
-	batch   Batch
-	out     outbox
-	settled []settlement
-	expiry  expiryQueue
-	now     int64
+	batch  Batch
+	event  []byte // room to encode one
+	expiry expiryQueue
+	now    int64 // of the batch; 0: not asked for yet
 
 	waiting  []wire.EntityID       // clones that want the contents
 	encoding bool                  // the contents are being encoded for them
 	snapshot *snapshot             // the contents, encoded
 	sending  map[wire.EntityID]int // clones that get large contents now, and the tick until which that counts
 	ticks    int
-	attaches uint64
-	rejected uint64
-	warned   time.Time
 	rivals   []wire.EndpointID // peers with a master of the same store
-}
-
-// A settlement is an operation of a local user whose outcome is told once it is durable.
-type settlement struct {
-	p   *Pending
-	o   Outcome
-	err error
 }
 
 // load takes over what the backend has.
@@ -188,8 +173,8 @@ func (m *master) answer(who wire.EntityID, request uint64, inserted bool) {
 }
 
 func (m *master) produce(c *wire.Command) {
-	m.out.event = wire.AppendCommandBody(m.out.event[:0], c)
-	m.channel.Produce(m.out.event)
+	m.event = wire.AppendCommandBody(m.event[:0], c)
+	m.channel.Produce(m.event)
 }
 
 // execute does what an action asks for, and tells the clones. It reports whether anything came of it.
@@ -221,10 +206,7 @@ func (m *master) execute(c *wire.Command) (effective bool, err error) {
 
 // apply changes the table.
 func (m *master) apply(c *wire.Command, e *effect) {
-	if !m.changed {
-		m.table, m.changed = m.table.copy(), true
-	}
-	watched := m.watchers.watched()
+	watched := m.edit()
 	switch e.kind {
 	case effectSet:
 		m.table.set(c.Key, e.value, e.expiry)
@@ -301,7 +283,7 @@ const rivalTicks = 10
 func (m *master) lookForRivals() {
 	before := m.rivals
 	m.rivals = nil
-	listen := m.sub.Topics()[0]
+	listen := m.listens()
 	if len(m.ep.Subscribers(listen)) == 0 {
 		return
 	}
@@ -358,21 +340,10 @@ func (m *master) finish() {
 			}
 		}
 	}
-	if m.changed {
-		m.changed = false
-		m.version.Store(m.table)
-		m.watchers.publish(m.table, m.changes)
-		clear(m.changes)
-		m.changes = m.changes[:0]
-	}
+	m.publish()
 	m.channel.Acknowledge()
 	m.attachClones()
-	m.out.flush(m.ep, m.topic)
-	for _, s := range m.settled {
-		s.p.settle(s.o, s.err)
-	}
-	clear(m.settled)
-	m.settled = m.settled[:0]
+	m.send()
 }
 
 // commit makes the batch durable. As long as that fails nothing is told to anybody, and it is tried
@@ -459,19 +430,3 @@ func (m *master) Entries(from []byte, yield func(key, value []byte) bool) {
 
 // Event tells all clones something that no operation has led to.
 func (m *master) Event(event []byte) { m.channel.Produce(event) }
-
-// Rejected counts what was not acted upon, and warns of it once a second.
-func (m *master) Rejected(sender wire.EntityID, err error) {
-	m.rejected++
-	m.warned = warn(m.Store, m.warned, sender, err, m.rejected)
-}
-
-// warn logs what was wrong with a command, at most once a second.
-func warn(s *Store, last time.Time, sender wire.EntityID, err error, count uint64) time.Time {
-	now := time.Now()
-	if now.Sub(last) < time.Second {
-		return last
-	}
-	s.opts.log.Warn("store command not acted upon", "store", s.name, "sender", sender, "err", err, "so far", count)
-	return now
-}

@@ -9,7 +9,6 @@ import (
 
 // An outbox holds the commands that are to be sent when a batch is done with.
 type outbox struct {
-	event []byte // room to encode one
 	bytes []byte
 	sends []send
 }

@@ -142,18 +142,27 @@ func open(ep *endpoint.Endpoint, name string, role Role, listen string, opts []O
 }
 
 // start begins the work.
-func (s *Store) start(listen string) {
-	s.wg.Go(func() { s.listen(listen) })
+func (s *Store) start() {
+	s.wg.Go(s.listen)
 	s.wg.Go(s.run)
 }
 
+// discard ends a store that was not started.
+func (s *Store) discard() {
+	s.cancel()
+	s.sub.Close()
+}
+
+// listens returns the topic on which this side of the store listens.
+func (s *Store) listens() string { return s.sub.Topics()[0] }
+
 // listen moves what comes from the network into the inbox.
-func (s *Store) listen(name string) {
+func (s *Store) listen() {
 	for e := range s.sub.Events(s.ctx) {
 		switch {
 		case e.Status == nil:
 			// The subscription is to a prefix, and others may begin like it.
-			if e.Message.Type() == wire.TypeCommand && e.Message.Topic() == name {
+			if e.Message.Type() == wire.TypeCommand && e.Message.Topic() == s.listens() {
 				s.inbox.command(s.ctx, e.Message.Sender(), e.Message.Payload())
 			}
 		case e.Status.Code == endpoint.PeerAdded:

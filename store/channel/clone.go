@@ -32,7 +32,6 @@ type CloneHost interface {
 type Clone struct {
 	cfg    Config
 	host   CloneHost
-	self   wire.EndpointID
 	entity func() wire.EntityID // makes a new consumer entity
 	tick   int
 
@@ -77,7 +76,7 @@ const (
 // NewClone returns the clone's side. Writes are sent by the writer entity; entity makes the consumer
 // entities, all of the same endpoint.
 func NewClone(cfg Config, writer wire.EntityID, entity func() wire.EntityID, host CloneHost) *Clone {
-	c := &Clone{cfg: cfg.WithDefaults(), host: host, self: writer.Endpoint, entity: entity}
+	c := &Clone{cfg: cfg.WithDefaults(), host: host, entity: entity}
 	c.writer = writerSide{clone: c, entity: writer, seq: 1, offset: 1}
 	c.renew()
 	return c

@@ -84,13 +84,11 @@ func (p *Producer) attach(e wire.EntityID, offset, acked uint64) {
 }
 
 // detach gives a consumer up.
-func (p *Producer) detach(e wire.EntityID) bool {
-	i, found := p.find(e)
-	if found {
+func (p *Producer) detach(e wire.EntityID) {
+	if i, found := p.find(e); found {
 		p.paths = slices.Delete(p.paths, i, i+1)
 		p.trim()
 	}
-	return found
 }
 
 // ack notes that a consumer has everything up to seq. An acknowledgement of what was never sent, or of
