@@ -71,7 +71,7 @@ func (n *Node) act(step func() []membership.Action) {
 		case membership.Log:
 			n.Log(a.Text)
 		case membership.Warn:
-			if n.toldOfHello.sparing() {
+			if n.toldOfHello.again() {
 				n.warn(a.Text)
 			}
 		}
@@ -102,7 +102,8 @@ func (n *Node) message(from wire.EndpointID, topic string, payload []byte) {
 	case zeek.TypeIdentifierUpdate:
 		n.unhandled.count("identifier update", n)
 	default:
-		n.malformed(from, topic, zeek.ErrMessage)
+		_, err := zeek.ParseEventView(payload) // says what stands where a message would begin
+		n.malformed(from, topic, err)
 	}
 }
 

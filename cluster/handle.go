@@ -213,7 +213,7 @@ func (n *Node) call(j job) {
 	}
 }
 
-// told keeps what peers do from filling the log of this process.
+// A told says what is worth to be told once more, so that what peers do does not fill the log of this process.
 type told struct {
 	times atomic.Uint64
 	last  atomic.Int64 // in nanoseconds since 1970
@@ -222,8 +222,8 @@ type told struct {
 // toldOneByOne is how many things of a kind are told of one by one. Of more, one a second is.
 const toldOneByOne = 20
 
-// sparing reports whether to tell of one more.
-func (t *told) sparing() bool {
+// again reports whether to tell of one more.
+func (t *told) again() bool {
 	now, last := time.Now().UnixNano(), t.last.Load()
 	return t.times.Add(1) <= toldOneByOne || now-last >= int64(time.Second) && t.last.CompareAndSwap(last, now)
 }
@@ -231,7 +231,7 @@ func (t *told) sparing() bool {
 // failed counts an event that was not handled as it should be, and logs it.
 func (n *Node) failed(event string, err error) {
 	count := n.counts.failed.Add(1)
-	if n.toldOfFailure.sparing() {
+	if n.toldOfFailure.again() {
 		n.opts.log.Warn("event not handled", "node", n.self.Name, "event", event, "err", err, "failures", count)
 	}
 }

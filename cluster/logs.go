@@ -198,7 +198,7 @@ func (s *LogStream) sendBatch(topic string, rows [][]byte) (back [][]byte) {
 		return append(slices.Clip(s.sendBatch(topic, rows[:half])), s.sendBatch(topic, rows[half:])...)
 	}
 	n.counts.rowsLost.Add(1)
-	if n.toldOfFailure.sparing() {
+	if n.toldOfFailure.again() {
 		n.opts.log.Warn("row of a log lost", "node", n.self.Name, "log", s.stream, "err", err)
 	}
 	return nil
