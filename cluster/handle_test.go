@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/wire/data"
 	"github.com/zeekpeer/zeekpeer/wire/zeek"
 )
@@ -18,7 +19,7 @@ func two(t *testing.T, opts ...cluster.Option) (manager, worker *cluster.Node) {
 	t.Helper()
 	b := newSwitchboard(t, 1, 1, 1, "")
 	manager, worker = b.node(t, "manager", opts...), b.node(t, "worker-1", opts...)
-	run(t, manager, worker)
+	clustertest.Run(t, manager, worker)
 	greeted(t, manager, "worker-1")
 	greeted(t, worker, "manager")
 	return manager, worker
@@ -26,7 +27,7 @@ func two(t *testing.T, opts ...cluster.Option) (manager, worker *cluster.Node) {
 
 func publish(t *testing.T, n *cluster.Node, topic, event string, args ...data.Value) {
 	t.Helper()
-	if receivers, err := n.Publish(limited(t), topic, event, args...); err != nil || receivers != 1 {
+	if receivers, err := n.Publish(clustertest.Limited(t), topic, event, args...); err != nil || receivers != 1 {
 		t.Fatalf("%s on %s: %d receivers, %v", event, topic, receivers, err)
 	}
 }
@@ -39,7 +40,7 @@ func take[T any](t *testing.T, c <-chan T) T {
 	select {
 	case v := <-c:
 		return v
-	case <-limited(t).Done():
+	case <-clustertest.Limited(t).Done():
 		t.Fatal("nothing comes")
 	}
 	panic("unreachable")
@@ -105,8 +106,8 @@ func TestConcurrent(t *testing.T) {
 
 // TestHandlersThatFail: errors, panics and arguments that do not suit are counted and logged; the node goes on.
 func TestHandlersThatFail(t *testing.T) {
-	var log safeBuffer
-	manager, worker := two(t, log.logger())
+	var log clustertest.Log
+	manager, worker := two(t, cluster.WithLogger(log.Logger()))
 	type args struct{ Text string }
 	cluster.On(worker, "My::error", func(context.Context, args) error { return errors.New("no such luck") })
 	cluster.On(worker, "My::panic", func(context.Context, args) error { panic("at the disco") })
@@ -125,13 +126,13 @@ func TestHandlersThatFail(t *testing.T) {
 		{"My::error", nil, "My::error"},
 	} {
 		publish(t, manager, workers, c.event, c.args...)
-		until(t, c.want, func() bool { return log.has(c.want) })
+		log.Await(t, c.want)
 	}
 	publish(t, manager, workers, "My::any", data.Count(1), data.String("2"))
 	if e := take(t, all); e.Name != "My::any" || len(e.Args) != 2 {
 		t.Errorf("%+v", e)
 	}
-	until(t, "7 failures", func() bool { return worker.Status().Failed == 7 })
+	clustertest.Until(t, "7 failures", func() bool { return worker.Status().Failed == 7 })
 	if s := worker.Status(); s.Malformed != 0 {
 		t.Errorf("%+v", s)
 	}
@@ -139,8 +140,8 @@ func TestHandlersThatFail(t *testing.T) {
 
 // TestUnhandled: what nobody handles is counted by name, and told of once.
 func TestUnhandled(t *testing.T) {
-	var log safeBuffer
-	manager, worker := two(t, log.logger())
+	var log clustertest.Log
+	manager, worker := two(t, cluster.WithLogger(log.Logger()))
 	done := make(chan struct{})
 	off := cluster.On(worker, "My::handled", func(context.Context, struct{}) error { close(done); return nil })
 	publish(t, manager, workers, "My::handled")
@@ -154,20 +155,18 @@ func TestUnhandled(t *testing.T) {
 	}
 	publish(t, manager, workers, strings.Repeat("x", 1000))
 	update := zeek.IdentifierUpdate{ID: "Intel::min_data_store", Value: data.Count(1)}.AppendMessage(nil)
-	if _, err := manager.Endpoint().PublishPayload(limited(t), workers, update); err != nil {
+	if _, err := manager.Endpoint().PublishPayload(clustertest.Limited(t), workers, update); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := manager.Endpoint().PublishPayload(limited(t), workers, data.AppendValue(nil, data.Count(1))); err != nil {
+	if _, err := manager.Endpoint().PublishPayload(clustertest.Limited(t), workers, data.AppendValue(nil, data.Count(1))); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the last message", func() bool { return worker.Status().Malformed == 1 })
+	clustertest.Until(t, "the last message", func() bool { return worker.Status().Malformed == 1 })
 	counts := worker.Unhandled()
 	if counts["My::handled"] != 3 || counts["My::e0"] != 1 || len(counts) != 1025 || counts["(other events)"] != 1100+1+1+1-1024 {
 		t.Errorf("%d names, handled %d, other %d", len(counts), counts["My::handled"], counts["(other events)"])
 	}
-	log.mu.Lock()
-	defer log.mu.Unlock()
-	if n := strings.Count(log.text.String(), "event=My::handled"); n != 1 {
+	if n := log.Count("event=My::handled"); n != 1 {
 		t.Errorf("told %d times", n)
 	}
 }
@@ -179,7 +178,7 @@ func TestBatchOfEvents(t *testing.T) {
 	cluster.On(worker, "My::event", func(_ context.Context, args struct{ I uint64 }) error { got <- args.I; return nil })
 	event := func(i uint64) zeek.Event { return zeek.Event{Name: "My::event", Args: []data.Value{data.Count(i)}} }
 	batch := zeek.Batch{event(1), zeek.Batch{event(2)}, event(3)}.AppendMessage(nil)
-	if _, err := manager.Endpoint().PublishPayload(limited(t), workers, batch); err != nil {
+	if _, err := manager.Endpoint().PublishPayload(clustertest.Limited(t), workers, batch); err != nil {
 		t.Fatal(err)
 	}
 	for want := range uint64(3) {
@@ -216,7 +215,7 @@ func TestAsk(t *testing.T) {
 	errs := make(chan error)
 	for i := range uint64(50) {
 		go func() {
-			a, err := ask(limited(t), manager, workers, i)
+			a, err := ask(clustertest.Limited(t), manager, workers, i)
 			if err == nil && a.Square != i*i {
 				err = fmt.Errorf("%d squared is %d", i, a.Square)
 			}
@@ -228,10 +227,10 @@ func TestAsk(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := ask(limited(t), manager, "/nowhere", 1); err == nil || !strings.Contains(err.Error(), "no peer listens on /nowhere") {
+	if _, err := ask(clustertest.Limited(t), manager, "/nowhere", 1); err == nil || !strings.Contains(err.Error(), "no peer listens on /nowhere") {
 		t.Error(err)
 	}
-	ctx, cancel := context.WithCancel(limited(t))
+	ctx, cancel := context.WithCancel(clustertest.Limited(t))
 	asked := make(chan struct{})
 	cluster.On(worker, "My::silence", func(context.Context, struct{}) error { close(asked); return nil })
 	go func() {
@@ -280,12 +279,12 @@ func TestHandlerRegisters(t *testing.T) {
 	})
 	cluster.On(manager, "My::fill", func(context.Context, struct{}) error { return nil })
 	s := stranger(t, manager)
-	mine, ups := manager.NodeIDTopic(manager.ID()), manager.Status().NodeUps
+	mine := manager.NodeIDTopic(manager.ID())
 	say(t, s, mine, "My::register")
 	take(t, running)
 	say(t, s, mine, "My::fill")
 	say(t, s, mine, "Cluster::hello", data.String("proxy-1"), data.String(s.ID().String()))
-	until(t, "hello", func() bool { return manager.Status().NodeUps > ups })
+	greeted(t, manager, "proxy-1")
 	close(release)
 	take(t, done)
 }
@@ -313,7 +312,7 @@ func TestLargeEventsWait(t *testing.T) {
 	for i := range uint64(count) {
 		publish(t, manager, workers, "My::large", data.Count(i), text)
 		if i < 64 { // what waits is no more than the queues between the nodes have room for
-			until(t, "the event", func() bool { return worker.Status().Events > before+i })
+			clustertest.Until(t, "the event", func() bool { return worker.Status().Events > before+i })
 		}
 	}
 	if n := worker.Status().Events - before; n > 66 { // one is handled, 63 wait with their heads, one waits to wait

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/endpoint"
 	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/zeek"
@@ -20,6 +21,9 @@ var myFields = []zeek.Field{{Name: "n", Type: uint64(zeek.LogCount)}, {Name: "te
 func row(n uint64, text string) []byte {
 	return zeek.AppendLogText(zeek.AppendLogCount(zeek.AppendRecord(nil, 2), n), zeek.LogString, text)
 }
+
+// rows rings when a fakeLogger has taken something.
+var rows clustertest.Bell
 
 // A fakeLogger keeps what a logger of Zeek would write, and is as strict: a row of a log that the peer has not made
 // known before is an error.
@@ -38,6 +42,7 @@ func newFakeLogger(n *cluster.Node) *fakeLogger {
 }
 
 func (l *fakeLogger) take(from wire.EndpointID, payload []byte) {
+	defer rows.Ring()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	m, err := zeek.Parse(payload)
@@ -126,25 +131,25 @@ func TestLogsWait(t *testing.T) {
 			write(t, s, 0, 1000)
 			first := b.node(t, "logger-1")
 			one := newFakeLogger(first)
-			run(t, first)
-			until(t, "what waited", func() bool { return len(one.of("My::LOG")) >= 1000 })
+			clustertest.Run(t, first)
+			rows.Until(t, "what waited", func() bool { return len(one.of("My::LOG")) >= 1000 })
 			write(t, s, 1000, 2000)
-			until(t, "what came then", func() bool { return len(one.of("My::LOG")) >= 2000 })
+			rows.Until(t, "what came then", func() bool { return len(one.of("My::LOG")) >= 2000 })
 			if got := one.of("My::LOG"); !slices.Equal(got, numbers(0, 2000)) {
 				t.Errorf("%d rows", len(got))
 			}
 			second := b.node(t, "logger-2")
 			two := newFakeLogger(second)
-			run(t, second)
+			clustertest.Run(t, second)
 			greeted(t, worker, "logger-2")
 			write(t, s, 2000, 3000)
 			if roundRobin == "true" {
-				until(t, "all rows", func() bool { return len(one.of("My::LOG"))+len(two.of("My::LOG")) >= 3000 })
+				rows.Until(t, "all rows", func() bool { return len(one.of("My::LOG"))+len(two.of("My::LOG")) >= 3000 })
 				if n := len(two.of("My::LOG")); n < 490 || n > 510 { // rows of cluster.log have turns, too
 					t.Errorf("%d rows at the second logger", n)
 				}
 			} else {
-				until(t, "all rows at both", func() bool { return len(one.of("My::LOG")) >= 3000 && len(two.of("My::LOG")) >= 1000 })
+				rows.Until(t, "all rows at both", func() bool { return len(one.of("My::LOG")) >= 3000 && len(two.of("My::LOG")) >= 1000 })
 				if got := two.of("My::LOG"); !slices.Equal(got, numbers(2000, 3000)) {
 					t.Errorf("%d rows at the second logger", len(got))
 				}
@@ -166,26 +171,26 @@ func TestLoggerDies(t *testing.T) {
 	b := newSwitchboard(t, 2, 0, 1, "")
 	first, second, worker := b.node(t, "logger-1"), b.node(t, "logger-2"), b.node(t, "worker-1")
 	one, two := newFakeLogger(first), newFakeLogger(second)
-	run(t, first, second, worker)
+	clustertest.Run(t, first, second, worker)
 	greeted(t, worker, "logger-1", "logger-2")
 	s := open(t, worker)
 	write(t, s, 0, 100)
-	until(t, "all rows", func() bool { return len(one.of("My::LOG"))+len(two.of("My::LOG")) == 100 })
+	rows.Until(t, "all rows", func() bool { return len(one.of("My::LOG"))+len(two.of("My::LOG")) == 100 })
 	share := len(one.of("My::LOG")) // rows of cluster.log have turns, too
 	if share < 40 || share > 60 {
 		t.Errorf("%d rows at the first logger", share)
 	}
-	b.hangUp(t, first)
+	b.HangUp(first)
 	gone(t, worker, "logger-1")
 	write(t, s, 100, 200)
-	until(t, "the rest at one", func() bool { return len(two.of("My::LOG")) >= 200-share })
-	b.hangUp(t, second)
+	rows.Until(t, "the rest at one", func() bool { return len(two.of("My::LOG")) >= 200-share })
+	b.HangUp(second)
 	gone(t, worker, "logger-2")
 	write(t, s, 200, 300)
 	again := b.node(t, "logger-2")
 	three := newFakeLogger(again)
-	run(t, again)
-	until(t, "what waited", func() bool { return len(three.of("My::LOG")) >= 100 })
+	clustertest.Run(t, again)
+	rows.Until(t, "what waited", func() bool { return len(three.of("My::LOG")) >= 100 })
 	if got := three.of("My::LOG"); !slices.Equal(got, numbers(200, 300)) {
 		t.Errorf("%d rows", len(got))
 	}
@@ -197,21 +202,21 @@ func TestLoggerDies(t *testing.T) {
 // TestLogsBounded: no more rows wait than may; the oldest are lost, counted, and told of once.
 func TestLogsBounded(t *testing.T) {
 	b := newSwitchboard(t, 1, 0, 1, "")
-	var log safeBuffer
-	worker := b.node(t, "worker-1", cluster.WithHeldRows(100), cluster.WithLogBatches(10, time.Hour), log.logger())
-	run(t, worker)
+	var log clustertest.Log
+	worker := b.node(t, "worker-1", cluster.WithHeldRows(100), cluster.WithLogBatches(10, time.Hour), cluster.WithLogger(log.Logger()))
+	clustertest.Run(t, worker)
 	s := open(t, worker)
 	write(t, s, 0, 1000)
 	worker.FlushLogs()
-	if st := worker.Status(); st.RowsLost != 900 || !log.has("more than 100 rows wait") {
+	if st := worker.Status(); st.RowsLost != 900 || log.Count("more than 100 rows wait") == 0 {
 		t.Errorf("%d rows lost", st.RowsLost)
 	}
 	logger := b.node(t, "logger-1")
 	l := newFakeLogger(logger)
-	run(t, logger)
+	clustertest.Run(t, logger)
 	greeted(t, worker, "logger-1")
 	worker.FlushLogs()
-	until(t, "the newest", func() bool { return len(l.of("My::LOG")) >= 100 })
+	rows.Until(t, "the newest", func() bool { return len(l.of("My::LOG")) >= 100 })
 	if got := l.of("My::LOG"); !slices.Equal(got, numbers(900, 1000)) {
 		t.Errorf("%d rows", len(got))
 	}
@@ -222,10 +227,10 @@ func TestLogsBounded(t *testing.T) {
 	l.mu.Unlock()
 	// What waits is sent at the end.
 	write(t, s, 1000, 1005)
-	if err := worker.Close(limited(t)); err != nil {
+	if err := worker.Close(clustertest.Limited(t)); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the last", func() bool { return len(l.of("My::LOG")) >= 105 })
+	rows.Until(t, "the last", func() bool { return len(l.of("My::LOG")) >= 105 })
 	l.check(t)
 }
 
@@ -233,12 +238,12 @@ func TestLogsBounded(t *testing.T) {
 // and holds up no others.
 func TestLargeRows(t *testing.T) {
 	b := newSwitchboard(t, 1, 0, 1, "")
-	var log safeBuffer
-	worker := b.node(t, "worker-1", cluster.WithLogBatches(1000, time.Hour), log.logger(), cluster.WithEndpoint(endpoint.WithMaxFrame(64<<10, 64<<10)))
+	var log clustertest.Log
+	worker := b.node(t, "worker-1", cluster.WithLogBatches(1000, time.Hour), cluster.WithLogger(log.Logger()), cluster.WithEndpoint(endpoint.WithMaxFrame(64<<10, 64<<10)))
 	logger := b.node(t, "logger-1")
 	l := newFakeLogger(logger)
-	run(t, worker)
-	run(t, logger)
+	clustertest.Run(t, worker)
+	clustertest.Run(t, logger)
 	greeted(t, worker, "logger-1")
 	worker.FlushLogs() // cluster.log
 	s, sent := open(t, worker), worker.Status().RowsSent
@@ -252,10 +257,10 @@ func TestLargeRows(t *testing.T) {
 		}
 	}
 	worker.FlushLogs()
-	if st := worker.Status(); st.RowsSent-sent != 9 || st.RowsLost != 1 || st.RowsWaiting != 0 || !log.has("row of a log lost") {
+	if st := worker.Status(); st.RowsSent-sent != 9 || st.RowsLost != 1 || st.RowsWaiting != 0 || log.Count("row of a log lost") == 0 {
 		t.Errorf("%d rows sent, %d lost, %d wait", st.RowsSent-sent, st.RowsLost, st.RowsWaiting)
 	}
-	until(t, "the rows", func() bool { return len(l.of("My::LOG")) >= 9 })
+	rows.Until(t, "the rows", func() bool { return len(l.of("My::LOG")) >= 9 })
 	l.check(t)
 }
 
@@ -264,18 +269,18 @@ func TestClusterLog(t *testing.T) {
 	b := newSwitchboard(t, 1, 1, 2, "")
 	l := b.node(t, "logger-1")
 	logger := newFakeLogger(l)
-	run(t, l)
+	clustertest.Run(t, l)
 	manager := b.start(t, "manager")[0]
 	unwritten := b.node(t, "worker-1", cluster.WithLogPolicy(func(stream string, row []byte) bool {
 		r := zeek.ReadRecord(row)
 		return stream != "Cluster::LOG" || r.Len() != 3
 	}))
-	run(t, unwritten)
+	clustertest.Run(t, unwritten)
 	greeted(t, manager, "worker-1", "logger-1")
 	greeted(t, unwritten, "manager", "logger-1")
 	create(t, manager, "a")
 	create(t, unwritten, "a")
-	b.hangUp(t, unwritten)
+	b.HangUp(unwritten)
 	gone(t, manager, "worker-1")
 	want := []string{
 		"created master store: a",
@@ -285,7 +290,7 @@ func TestClusterLog(t *testing.T) {
 		"listening on :1/tcp",
 		"node down: worker-1",
 	}
-	until(t, "the rows of cluster.log", func() bool { return len(logger.of("Cluster::LOG")) >= len(want) })
+	rows.Until(t, "the rows of cluster.log", func() bool { return len(logger.of("Cluster::LOG")) >= len(want) })
 	if got := logger.of("Cluster::LOG"); !slices.Equal(got, want) {
 		t.Errorf("%q, want %q", got, want)
 	}

@@ -1,9 +1,7 @@
 package cluster_test
 
 import (
-	"bytes"
 	"context"
-	"log/slog"
 	"reflect"
 	"slices"
 	"strings"
@@ -11,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/cluster/layout"
 	"github.com/zeekpeer/zeekpeer/endpoint"
 	"github.com/zeekpeer/zeekpeer/wire/data"
@@ -33,7 +32,7 @@ func five(t *testing.T, b *switchboard, opts ...cluster.Option) map[string]*clus
 		nodes[name] = b.node(t, name, opts...)
 	}
 	for _, n := range nodes {
-		run(t, n)
+		clustertest.Run(t, n)
 	}
 	for name, n := range nodes {
 		greeted(t, n, links[name]...)
@@ -43,12 +42,14 @@ func five(t *testing.T, b *switchboard, opts ...cluster.Option) map[string]*clus
 
 // members keeps what a node's OnMember was told.
 type members struct {
-	mu  sync.Mutex
-	all []string
+	bell clustertest.Bell
+	mu   sync.Mutex
+	all  []string
 }
 
 func (m *members) watch(n *cluster.Node) {
 	n.OnMember(func(up bool, name, id string) {
+		defer m.bell.Ring()
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		what := "down "
@@ -68,7 +69,7 @@ func (m *members) told() []string {
 // await waits until so much was told, and returns it.
 func (m *members) await(t *testing.T, n int) []string {
 	t.Helper()
-	until(t, "news of members", func() bool { return len(m.told()) >= n })
+	m.bell.Until(t, "news of members", func() bool { return len(m.told()) >= n })
 	return m.told()
 }
 
@@ -126,13 +127,13 @@ func TestRestart(t *testing.T) {
 				news[n].watch(nodes[n])
 			}
 			for n := range links {
-				run(t, nodes[n])
+				clustertest.Run(t, nodes[n])
 			}
 			for n := range links {
 				greeted(t, nodes[n], links[n]...)
 			}
 			before := nodes[name].ID().String()
-			b.hangUp(t, nodes[name])
+			b.HangUp(nodes[name])
 			for _, other := range links[name] {
 				gone(t, nodes[other], name)
 			}
@@ -156,7 +157,7 @@ func TestRestart(t *testing.T) {
 // TestLeave: a node that takes leave is down, too.
 func TestLeave(t *testing.T) {
 	nodes := five(t, newSwitchboard(t, 1, 1, 2, ""))
-	if err := nodes["worker-2"].Close(limited(t)); err != nil {
+	if err := nodes["worker-2"].Close(clustertest.Limited(t)); err != nil {
 		t.Fatal(err)
 	}
 	for _, other := range links["worker-2"] {
@@ -167,28 +168,6 @@ func TestLeave(t *testing.T) {
 	}
 }
 
-// safeBuffer is a log that tests read.
-type safeBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *safeBuffer) has(text string) bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Contains(b.text.String(), text)
-}
-
-func (b *safeBuffer) logger() cluster.Option {
-	return cluster.WithLogger(slog.New(slog.NewTextHandler(b, nil)))
-}
-
 // stranger peers with a node as an endpoint that says what it likes.
 func stranger(t *testing.T, n *cluster.Node, opts ...endpoint.Option) *endpoint.Endpoint {
 	t.Helper()
@@ -196,11 +175,11 @@ func stranger(t *testing.T, n *cluster.Node, opts ...endpoint.Option) *endpoint.
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { e.Close(limited(t)) })
+	t.Cleanup(func() { e.Close(clustertest.Limited(t)) })
 	if _, err := e.Peer(n.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	if err := e.WaitPeers(limited(t), 1); err != nil {
+	if err := e.WaitPeers(clustertest.Limited(t), 1); err != nil {
 		t.Fatal(err)
 	}
 	return e
@@ -208,7 +187,7 @@ func stranger(t *testing.T, n *cluster.Node, opts ...endpoint.Option) *endpoint.
 
 func say(t *testing.T, e *endpoint.Endpoint, topic, event string, args ...data.Value) {
 	t.Helper()
-	if n, err := e.PublishEvent(limited(t), topic, event, args...); err != nil || n == 0 {
+	if n, err := e.PublishEvent(clustertest.Limited(t), topic, event, args...); err != nil || n == 0 {
 		t.Fatalf("%s on %s: %d receivers, %v", event, topic, n, err)
 	}
 }
@@ -216,10 +195,10 @@ func say(t *testing.T, e *endpoint.Endpoint, topic, event string, args ...data.V
 // TestBadHellos: hellos that are none, of nobody, and of nodes that are there already. The node stays up.
 func TestBadHellos(t *testing.T) {
 	b := newSwitchboard(t, 1, 1, 2, "")
-	var log safeBuffer
-	manager, news := b.node(t, "manager", log.logger()), new(members)
+	var log clustertest.Log
+	manager, news := b.node(t, "manager", cluster.WithLogger(log.Logger())), new(members)
 	news.watch(manager)
-	run(t, manager)
+	clustertest.Run(t, manager)
 	worker := b.start(t, "worker-1")[0]
 	greeted(t, manager, "worker-1")
 	s := stranger(t, manager)
@@ -236,7 +215,7 @@ func TestBadHellos(t *testing.T) {
 		{[]data.Value{data.String("worker-2"), data.String("somebody")}, "names the id somebody"},
 	} {
 		say(t, s, mine, "Cluster::hello", c.args...)
-		until(t, c.want, func() bool { return log.has(c.want) })
+		log.Await(t, c.want)
 	}
 	greeted(t, manager, "worker-2")
 	if manager.NodeID("worker-1") != s.ID().String() || manager.NodeID("worker-2") != "somebody" {
@@ -249,10 +228,10 @@ func TestBadHellos(t *testing.T) {
 		t.Errorf("%d workers", n)
 	}
 	// The first worker-1 goes unnoticed, the stranger takes the name with it, and what never was a peer stays.
-	if err := worker.Close(limited(t)); err != nil {
+	if err := worker.Close(clustertest.Limited(t)); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.Close(limited(t)); err != nil {
+	if err := s.Close(clustertest.Limited(t)); err != nil {
 		t.Fatal(err)
 	}
 	gone(t, manager, "worker-1")
@@ -315,7 +294,7 @@ func TestMisuse(t *testing.T) {
 		}
 	}
 	n := b.start(t, "worker-1")[0]
-	if err := n.Start(limited(t)); err == nil {
+	if err := n.Start(clustertest.Limited(t)); err == nil {
 		t.Error("started twice")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
@@ -324,14 +303,14 @@ func TestMisuse(t *testing.T) {
 		t.Error(err)
 	}
 	for range 2 {
-		if err := n.Close(limited(t)); err != nil {
+		if err := n.Close(clustertest.Limited(t)); err != nil {
 			t.Error(err)
 		}
 	}
-	if err := n.WaitNodes(limited(t), "manager"); err == nil {
+	if err := n.WaitNodes(clustertest.Limited(t), "manager"); err == nil {
 		t.Error("a closed node waits")
 	}
-	if err := n.Start(limited(t)); err == nil {
+	if err := n.Start(clustertest.Limited(t)); err == nil {
 		t.Error("started after its end")
 	}
 }
@@ -342,8 +321,8 @@ func TestPortTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer taken.Close(limited(t))
-	addr, err := taken.Listen(limited(t), "127.0.0.1:0")
+	defer taken.Close(clustertest.Limited(t))
+	addr, err := taken.Listen(clustertest.Limited(t), "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,8 +332,8 @@ func TestPortTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var log safeBuffer
-		n, err := cluster.New(l, "manager", log.logger())
+		var log clustertest.Log
+		n, err := cluster.New(l, "manager", cluster.WithLogger(log.Logger()))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -362,7 +341,7 @@ func TestPortTaken(t *testing.T) {
 		started := make(chan error, 1)
 		go func() { started <- n.Start(ctx) }()
 		if retry == "1h" {
-			until(t, want, func() bool { return log.has(want) })
+			log.Await(t, want)
 		}
 		if retry == "1h" {
 			cancel()
@@ -371,7 +350,7 @@ func TestPortTaken(t *testing.T) {
 			t.Error(err)
 		}
 		cancel()
-		if err := n.Close(limited(t)); err != nil {
+		if err := n.Close(clustertest.Limited(t)); err != nil {
 			t.Error(err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/cluster/layout"
 	"github.com/zeekpeer/zeekpeer/cluster/pool"
 	"github.com/zeekpeer/zeekpeer/wire/data"
@@ -16,13 +17,15 @@ import (
 
 // received keeps which keys came to which node.
 type received struct {
-	mu sync.Mutex
-	by map[string]string // the node of each key
-	n  map[string]int
+	bell clustertest.Bell
+	mu   sync.Mutex
+	by   map[string]string // the node of each key
+	n    map[string]int
 }
 
 func (r *received) at(n *cluster.Node) {
 	cluster.On(n, "My::key", func(_ context.Context, args struct{ Key string }) error {
+		defer r.bell.Ring()
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		r.by[args.Key] = n.Name()
@@ -52,7 +55,7 @@ func TestPools(t *testing.T) {
 		members = append(members, b.node(t, name))
 		r.at(members[len(members)-1])
 	}
-	ctx := limited(t)
+	ctx := clustertest.Limited(t)
 	if err := manager.PublishRR(ctx, pool.WorkerTopic, "", "My::key"); !errors.Is(err, cluster.ErrNobody) {
 		t.Errorf("before anybody is there: %v", err)
 	}
@@ -62,8 +65,8 @@ func TestPools(t *testing.T) {
 	if _, err := manager.TopicRR("/no/pool", ""); err == nil || !strings.Contains(err.Error(), `no pool with the topic "/no/pool"`) {
 		t.Error(err)
 	}
-	run(t, manager, proxy)
-	run(t, members...)
+	clustertest.Run(t, manager, proxy)
+	clustertest.Run(t, members...)
 	greeted(t, manager, names...)
 	greeted(t, proxy, names...)
 
@@ -73,7 +76,7 @@ func TestPools(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, "all in turn", func() bool { return r.total() == count })
+	r.bell.Until(t, "all in turn", func() bool { return r.total() == count })
 	for _, name := range names {
 		if r.n[name] != count/3 {
 			t.Errorf("in turn: %v", r.n)
@@ -89,7 +92,7 @@ func TestPools(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		until(t, "all by key", func() bool { return r.total() == count })
+		r.bell.Until(t, "all by key", func() bool { return r.total() == count })
 		return r.by
 	}
 	byManager, byProxy := hrw(manager), hrw(proxy)
@@ -98,7 +101,7 @@ func TestPools(t *testing.T) {
 			t.Errorf("by key: %v", r.n)
 		}
 	}
-	b.hangUp(t, members[1])
+	b.HangUp(members[1])
 	gone(t, manager, "worker-2")
 	without := hrw(manager)
 	for key, at := range byManager {
@@ -119,7 +122,7 @@ func TestOwnPools(t *testing.T) {
 	b := newSwitchboard(t, 1, 2, 0, "")
 	b.opts = append(b.opts, cluster.WithPools(pool.Spec{Topic: "my/pool", Type: layout.Proxy, MaxNodes: 1, Exclusive: true}))
 	manager, inside, outside := b.node(t, "manager"), b.node(t, "proxy-1", cluster.WithTopics("my/topic")), b.node(t, "proxy-2", cluster.WithoutPools())
-	run(t, manager, inside, outside)
+	clustertest.Run(t, manager, inside, outside)
 	greeted(t, manager, "proxy-1", "proxy-2")
 	for topic, want := range map[string]int{"my/pool": 1, pool.ProxyTopic: 0, "my/topic": 1} {
 		if n := len(manager.Endpoint().Subscribers(topic)); n != want {

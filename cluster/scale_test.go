@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/cluster/layout"
 )
 
@@ -37,7 +38,7 @@ func grow(t *testing.T, b *switchboard) map[string]*cluster.Node {
 	for _, kind := range []layout.NodeType{layout.Logger, layout.Manager, layout.Proxy, layout.Worker} {
 		for _, n := range b.layout.Sorted(kind) {
 			nodes[n.Name] = b.node(t, n.Name)
-			run(t, nodes[n.Name])
+			clustertest.Run(t, nodes[n.Name])
 		}
 	}
 	hellos := 0
@@ -78,7 +79,7 @@ func lose(t *testing.T, b *switchboard, nodes map[string]*cluster.Node, name str
 	delete(nodes, name)
 	peers := slices.DeleteFunc(peersOf(b.layout, name), func(other string) bool { return nodes[other] == nil })
 	begun := time.Now()
-	b.hangUp(t, lost)
+	b.HangUp(lost)
 	for _, other := range peers {
 		gone(t, nodes[other], name)
 	}
@@ -117,7 +118,7 @@ func TestLargeCluster(t *testing.T) {
 func inMemory(t *testing.T, s size) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newSwitchboard(t, s.loggers, s.proxies, s.workers, "")
-		b.memory = new(memNet)
+		b.Virtually()
 		nodes := grow(t, b)
 		for _, name := range []string{"worker-1", "proxy-1", "logger-1", "manager"} {
 			if took := lose(t, b, nodes, name); took > time.Second {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/cluster/layout"
 	"github.com/zeekpeer/zeekpeer/store"
 	"github.com/zeekpeer/zeekpeer/wire/data"
@@ -33,40 +34,40 @@ func TestStores(t *testing.T) {
 					continue
 				}
 				n := b.node(t, other)
-				run(t, n)
+				clustertest.Run(t, n)
 				s := create(t, n, name)
 				if s.Role() != store.Clone {
 					t.Errorf("%s has a %v", other, s.Role())
 				}
 				clones = append(clones, s)
 			}
-			early, err := clones[0].Submit(limited(t), store.PutOp(data.String("early"), data.Count(1)))
+			early, err := clones[0].Submit(clustertest.Limited(t), store.PutOp(data.String("early"), data.Count(1)))
 			if err != nil {
 				t.Fatal(err)
 			}
 			owner := b.node(t, home)
-			run(t, owner)
+			clustertest.Run(t, owner)
 			master := create(t, owner, name)
 			if master.Role() != store.Master {
 				t.Errorf("%s has a %v", home, master.Role())
 			}
-			if outcome, err := early.Wait(limited(t)); err != nil || outcome != store.Applied {
+			if outcome, err := early.Wait(clustertest.Limited(t)); err != nil || outcome != store.Applied {
 				t.Errorf("%v, %v", outcome, err)
 			}
 			for i, s := range clones {
-				if err := s.WaitReady(limited(t)); err != nil {
+				if err := s.WaitReady(clustertest.Limited(t)); err != nil {
 					t.Fatal(err)
 				}
 				for k := range 10 {
-					if _, err := s.Put(limited(t), data.String(fmt.Sprint(i, k)), data.Count(uint64(k))); err != nil {
+					if _, err := s.Put(clustertest.Limited(t), data.String(fmt.Sprint(i, k)), data.Count(uint64(k))); err != nil {
 						t.Fatal(err)
 					}
 				}
 			}
 			want := 1 + 10*len(clones)
 			for _, s := range append(clones, master) {
-				until(t, "all entries", func() bool { return s.Status().Entries == want })
-				if v, err := s.Get(limited(t), data.String("early")); err != nil || !v.Equal(data.Count(1)) {
+				clustertest.Until(t, "all entries", func() bool { return s.Status().Entries == want })
+				if v, err := s.Get(clustertest.Limited(t), data.String("early")); err != nil || !v.Equal(data.Count(1)) {
 					t.Errorf("%v, %v", v, err)
 				}
 			}
@@ -100,7 +101,7 @@ func TestStoreFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Close(limited(t)); err != nil {
+	if err := n.Close(clustertest.Limited(t)); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Get(context.Background(), data.Count(1)); !errors.Is(err, store.ErrClosed) {

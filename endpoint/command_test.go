@@ -345,7 +345,7 @@ func TestPublishCommandCutShort(t *testing.T) {
 		raw.Close()
 		all := statusesOf(t, statuses)
 		last := all[len(all)-1].Last
-		if last == nil || last.FramesOut != 1 || last.Dropped[endpoint.DropPeeringEnded] != 3 || last.BytesOut-before != memBuffer {
+		if last == nil || last.FramesOut != 1 || last.Dropped[endpoint.DropPeeringEnded] != 3 || last.BytesOut-before != buffer {
 			t.Fatalf("%+v", last)
 		}
 	})

@@ -234,7 +234,7 @@ func TestUnpeerIsFinal(t *testing.T) {
 				leave(t.Context(), b, a, p)
 				<-p.Done()
 				time.Sleep(time.Hour)
-				if got := len(n.dialed()); got != 1 || len(a.Peers())+len(b.Peers()) > 0 {
+				if got := len(n.Dials()); got != 1 || len(a.Peers())+len(b.Peers()) > 0 {
 					t.Errorf("dialed %d times; peers %v, %v", got, a.Peers(), b.Peers())
 				}
 				if _, err := p.Wait(t.Context()); !errors.Is(err, endpoint.ErrClosed) {
@@ -258,17 +258,17 @@ func TestDialerComesBack(t *testing.T) {
 		synctest.Wait()
 		a.Unpeer(t.Context(), b.ID())
 		time.Sleep(2 * time.Second)
-		n.dialed()[1].conn.Close() // the connection breaks
+		n.Dials()[1].Conn.Close() // the connection breaks
 		time.Sleep(2 * time.Second)
 		equal(t, "statuses", codes(statusesOf(t, statuses), endpoint.ErrBye), []string{
 			"peer_added", "peer_lost: " + endpoint.ErrBye.Error(), "peer_added", "peer_lost", "peer_added",
 		})
-		for _, d := range n.dialed() {
-			if d.addr != addr {
-				t.Errorf("dialed back: %v", d.addr)
+		for _, d := range n.Dials() {
+			if d.Addr != addr {
+				t.Errorf("dialed back: %v", d.Addr)
 			}
 		}
-		if got := len(n.dialed()); got != 3 {
+		if got := len(n.Dials()); got != 3 {
 			t.Errorf("dialed %d times", got)
 		}
 	})
@@ -291,10 +291,10 @@ func TestRedialForEver(t *testing.T) {
 		if _, err := p.Wait(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.As(err, &peerErr) || peerErr.Op != "dial" || peerErr.Addr != p.Addr() {
 			t.Errorf("wait: %v", err)
 		}
-		all := n.dialed()
+		all := n.Dials()
 		shortest, longest := time.Hour, time.Duration(0)
 		for i := range all[1:] {
-			gap := all[i+1].at.Sub(all[i].at)
+			gap := all[i+1].At.Sub(all[i].At)
 			shortest, longest = min(shortest, gap), max(longest, gap)
 		}
 		if len(all) < 1000 || shortest < interval*95/100 || longest > interval*105/100 || longest-shortest < interval/20 {
@@ -330,7 +330,7 @@ func TestDialOnce(t *testing.T) {
 		other.Unpeer(t.Context(), node.ID())
 		<-present.Done()
 		time.Sleep(time.Hour)
-		if got := len(n.dialed()); got != 2 {
+		if got := len(n.Dials()); got != 2 {
 			t.Errorf("dialed %d times", got)
 		}
 	})
@@ -351,7 +351,7 @@ func TestUnpeerAtAnyMoment(t *testing.T) {
 	})
 	t.Run("handshake", func(t *testing.T) {
 		onMemNet(t, func(t *testing.T, n *memNet) {
-			l, err := n.listen(t.Context(), "tcp", "127.0.0.1:4711")
+			l, err := n.Listen(t.Context(), "tcp", "127.0.0.1:4711")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -475,7 +475,7 @@ func TestSilentPeer(t *testing.T) {
 				if all := statusesOf(t, statuses); len(all) != 1 {
 					t.Fatalf("statuses %v", all)
 				}
-				n.dialed()[0].conn.cut()
+				n.Dials()[0].Conn.Part()
 				start := time.Now()
 				for ev := range statuses.Events(t.Context()) {
 					if s := ev.Status; s.Code != endpoint.PeerLost || !errors.Is(s.Err, endpoint.ErrTimeout) || s.Last.RTT != 0 {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/endpoint"
+	"github.com/zeekpeer/zeekpeer/endpoint/memnet"
 	"github.com/zeekpeer/zeekpeer/wire"
 	"github.com/zeekpeer/zeekpeer/wire/data"
 	"github.com/zeekpeer/zeekpeer/wire/handshake"
@@ -92,7 +93,7 @@ func TestSecondConnectionAsRecorded(t *testing.T) {
 					t.Fatalf("recorded as %v", first.id)
 				}
 				first.answer()
-				second, err := n.dial(t.Context(), "tcp", addr)
+				second, err := n.Dial(t.Context(), "tcp", addr)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -139,7 +140,7 @@ func TestThirdConnectionWaits(t *testing.T) {
 				node := n.node(t, endpoint.WithID(middleID))
 				addr := listen(t, node)
 				open := func() *rawPeer {
-					conn, err := n.dial(t.Context(), "tcp", addr)
+					conn, err := n.Dial(t.Context(), "tcp", addr)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -236,7 +237,7 @@ func TestSimultaneousDialsInOneMoment(t *testing.T) {
 			if atA, atB := a.Peers(), b.Peers(); len(atA) != 1 || len(atB) != 1 || atA[0].Dialed == atB[0].Dialed {
 				t.Errorf("peers %+v and %+v", atA, atB)
 			}
-			if dials := len(n.dialed()); dials != 3 {
+			if dials := len(n.Dials()); dials != 3 {
 				t.Errorf("dialed %d times", dials)
 			}
 		})
@@ -247,7 +248,7 @@ func TestSimultaneousDialsInOneMoment(t *testing.T) {
 // its address.
 func (n *memNet) refuse(t *testing.T, id wire.EndpointID, code wire.Code) string {
 	t.Helper()
-	l, err := n.listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := n.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -290,7 +291,7 @@ func TestToldRedundant(t *testing.T) {
 				if !c.peered {
 					refusing = wire.NewEndpointID()
 				}
-				before := len(n.dialed())
+				before := len(n.Dials())
 				p, err := node.Peer(n.refuse(t, refusing, c.code))
 				if err != nil {
 					t.Fatal(err)
@@ -301,7 +302,7 @@ func TestToldRedundant(t *testing.T) {
 					}
 				}
 				time.Sleep(10*time.Second + 500*time.Millisecond)
-				tries := len(n.dialed()) - before
+				tries := len(n.Dials()) - before
 				if c.success {
 					equal(t, "statuses", codes(statusesOf(t, statuses)), []string{"peer_added"})
 					if tries != 1 || p.Err() != nil {
@@ -309,7 +310,7 @@ func TestToldRedundant(t *testing.T) {
 					}
 					other.Close()
 					time.Sleep(3 * time.Second)
-					if again := len(n.dialed()) - before - tries; again < 2 {
+					if again := len(n.Dials()) - before - tries; again < 2 {
 						t.Errorf("dialed %d times since the other connection is lost", again)
 					}
 					return
@@ -345,7 +346,7 @@ func TestReplaceDeadConnection(t *testing.T) {
 			old := n.dialRaw(t, addr, id, "/x")
 			old.write(t, old.data("/x/old", data.AppendCount(nil, 1)))
 			synctest.Wait()
-			old.Conn.(*memConn).cut()
+			old.Conn.(*memnet.Conn).Part()
 			publish(t, node, "/x", 1, 1) // nobody can know yet
 			start := time.Now()
 			again := n.dialRaw(t, addr, id, "/x")
@@ -364,10 +365,10 @@ func TestReplaceDeadConnection(t *testing.T) {
 					got = append(got, ev.Status.String())
 				}
 			}
-			conns := n.dialed()
+			conns := n.Dials()
 			equal(t, "events", got, []string{
-				fmt.Sprint("peer_added ", conns[0].conn.local, " ", id), "/x/old", "peer_lost replaced",
-				fmt.Sprint("peer_added ", conns[1].conn.local, " ", id), "/x/new",
+				fmt.Sprint("peer_added ", conns[0].Conn.LocalAddr(), " ", id), "/x/old", "peer_lost replaced",
+				fmt.Sprint("peer_added ", conns[1].Conn.LocalAddr(), " ", id), "/x/new",
 			})
 			publish(t, node, "/x/alive", 1, 1)
 			equal(t, "at the new connection", again.messages(t), []string{"/x/alive"})
@@ -387,7 +388,7 @@ func TestPausedIsNotReplaced(t *testing.T) {
 			first.write(t, first.data("/x", data.AppendCount(nil, 1)))
 		}
 		synctest.Wait()
-		conn, err := n.dial(t.Context(), "tcp", addr)
+		conn, err := n.Dial(t.Context(), "tcp", addr)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -108,7 +108,7 @@ func TestPartition(t *testing.T) {
 					before.write(t, cut)
 				}
 				a1, _ := before.check(t, ctx, master, wantApplied)
-				n.part("a", "b")
+				n.Part("a", "b")
 				start := time.Now()
 				for time.Since(start) < d {
 					if o, err := master.Put(ctx, data.String(fmt.Sprint("master ", time.Since(start))), count(1)); o != store.Applied || err != nil {
@@ -124,7 +124,7 @@ func TestPartition(t *testing.T) {
 						t.Errorf("a query after %v: %v", silent, err)
 					}
 				}
-				n.heal("a", "b")
+				n.Heal("a", "b")
 				healed := time.Now()
 				if err := cut.WaitIdle(ctx); err != nil {
 					t.Fatal(err)
@@ -255,7 +255,7 @@ func TestSlowClone(t *testing.T) {
 		peered(t, c, "a")
 		slow, fast := attachClone(t, b), attachClone(t, c)
 		same(t, ctx, master, slow)
-		n.stall("b", true)
+		n.Stall("b", true)
 		for i := range 10_000 {
 			if o, err := master.Put(ctx, count(i%3000), data.String(strings.Repeat("x", i%100))); o != store.Applied || err != nil {
 				t.Fatal(o, err)
@@ -276,7 +276,7 @@ func TestSlowClone(t *testing.T) {
 		if dropped == 0 {
 			t.Fatal("nothing was dropped")
 		}
-		n.stall("b", false)
+		n.Stall("b", false)
 		same(t, ctx, master, slow)
 		if err := master.WaitIdle(ctx); err != nil {
 			t.Error(err)
@@ -320,7 +320,7 @@ func TestAttachTogether(t *testing.T) {
 			peered(t, nodes[i], "a")
 		}
 		for i := range nodes {
-			n.stall(fmt.Sprint("n", i), true)
+			n.Stall(fmt.Sprint("n", i), true)
 		}
 		var clones []*store.Store
 		for _, ep := range nodes {
@@ -337,7 +337,7 @@ func TestAttachTogether(t *testing.T) {
 			t.Errorf("the contents were sent to %d clones that read nothing: %q", len(got), got)
 		}
 		for i := range nodes {
-			n.stall(fmt.Sprint("n", i), false)
+			n.Stall(fmt.Sprint("n", i), false)
 		}
 		for _, clone := range clones {
 			if err := clone.WaitReady(ctx); err != nil {
@@ -433,7 +433,7 @@ func TestMasterReplaced(t *testing.T) {
 		if o, err := clone.Put(ctx, data.String("old"), count(1)); o != store.Applied || err != nil {
 			t.Fatal(o, err)
 		}
-		n.part("a", "c") // the clone does not notice
+		n.Part("a", "c") // the clone does not notice
 		lost := make(map[string]*store.Pending)
 		for name, op := range map[string]store.Op{
 			"put": store.PutOp(data.String("put"), count(1)), "erase": store.EraseOp(data.String("there")),

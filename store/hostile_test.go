@@ -333,7 +333,7 @@ func TestAttachFlood(t *testing.T) {
 		size := int64(s.master.Status().Bytes)
 		x := newStranger(t, n, toMaster, "a")
 		before := heap()
-		n.stall("x", true)
+		n.Stall("x", true)
 		most := int64(0)
 		for round := range 8 {
 			for i := range uint64(100) {
@@ -351,7 +351,7 @@ func TestAttachFlood(t *testing.T) {
 			t.Errorf("the heap grew by %d bytes, and the contents are %d", most, size)
 		}
 		t.Logf("the heap grew by %d bytes at most, the contents are %d; sent to %d", most, size, len(s.log.lines("clone attaches", x.ep.ID().String())))
-		n.stall("x", false)
+		n.Stall("x", false)
 		s.undisturbed("the flood")
 		late := n.node(t, "late")
 		peered(t, late, "a")

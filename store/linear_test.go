@@ -246,15 +246,15 @@ func testLinearizable(t *testing.T, n *memNet, seed uint64) {
 			host := fmt.Sprint("c", random.IntN(clones))
 			switch random.IntN(4) {
 			case 0, 1:
-				n.cut("m", host)
+				n.Cut("m", host)
 			case 2:
-				n.part("m", host)
+				n.Part("m", host)
 				time.Sleep(time.Duration(random.IntN(20_000)) * time.Millisecond)
-				n.heal("m", host)
+				n.Heal("m", host)
 			case 3:
-				n.part("m", host)
+				n.Part("m", host)
 				time.Sleep(time.Duration(40+random.IntN(40)) * time.Second)
-				n.heal("m", host)
+				n.Heal("m", host)
 			}
 		}
 		if life == lives-1 {
@@ -270,7 +270,7 @@ func testLinearizable(t *testing.T, n *memNet, seed uint64) {
 		log.die(random.IntN(2) == 0)
 		time.Sleep(time.Duration(random.IntN(2000)) * time.Millisecond)
 		for _, clone := range []string{"c0", "c1", "c2"} {
-			n.cut("m", clone) // nothing that it says now is heard
+			n.Cut("m", clone) // nothing that it says now is heard
 		}
 		close(over)
 		s.Close()

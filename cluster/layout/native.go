@@ -9,9 +9,8 @@ import (
 	"time"
 
 	"github.com/goccy/go-yaml/ast"
-	tokenizer "github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
-	yaml "github.com/goccy/go-yaml/token"
+
+	"github.com/zeekpeer/zeekpeer/internal/yamlfile"
 )
 
 // ParseNative reads a native layout, which the documentation of the package describes. file is for errors, which are
@@ -23,29 +22,23 @@ func ParseNative(file string, src []byte, opts ...Option) (*Layout, error) {
 
 // parseNative returns besides the layout which options it sets, by full name.
 func parseNative(file string, src []byte, s settings) (l *Layout, set map[string]bool, err error) {
-	p := &nativeParser{report: &report{file: file}, settings: s, set: make(map[string]bool), places: make(map[string]map[string]place)}
-	defer func() {
-		if r := recover(); r != nil { // of the YAML parser
-			l, set, err = nil, nil, &Error{File: file, Err: fmt.Errorf("not YAML: %v", r)}
-		}
-	}()
+	p := &nativeParser{
+		report: &report{file: file}, settings: s, l: &Layout{Source: file},
+		set: make(map[string]bool), places: make(map[string]map[string]place),
+	}
 	if bytesAreUTF16(src) {
 		return nil, nil, &Error{File: file, Err: errUTF16}
 	}
 	if len(src) > maxNative {
 		return nil, nil, &Error{File: file, Err: fmt.Errorf("%d bytes, at most %d", len(src), maxNative)}
 	}
-	words := tokenizer.Tokenize(strings.TrimPrefix(string(src), "\ufeff"))
-	if t, err := tooMuch(words); err != nil {
-		at := tokenPlace(t)
-		return nil, nil, &Error{File: file, Line: at.line, Column: at.column, Err: err}
+	err = yamlfile.Parse(strings.TrimPrefix(string(src), "\ufeff"), yamlfile.Plain, p.document)
+	if wrong, ok := errors.AsType[*yamlfile.Error](err); ok {
+		if errors.Is(err, yamlfile.ErrNotPlain) {
+			err = fmt.Errorf("%w, which layouts do not have; put a text that begins so in quotes", yamlfile.ErrNotPlain)
+		}
+		return nil, nil, &Error{File: file, Line: wrong.Line, Column: wrong.Column, Err: err}
 	}
-	tree, err := parser.Parse(words, 0)
-	if err != nil {
-		return nil, nil, notYAML(file, err)
-	}
-	p.l = &Layout{Source: file}
-	p.document(tree)
 	if p.l.Warnings, err = p.end(); err != nil {
 		return nil, nil, err
 	}
@@ -55,69 +48,6 @@ func parseNative(file string, src []byte, s settings) (l *Layout, set map[string
 // maxNative bounds a native layout: ten thousand nodes. The YAML parser takes longer than in proportion for more.
 const maxNative = 1 << 20
 
-// maxNesting bounds mappings within mappings, of which a layout has three. For deep ones the YAML parser takes the memory
-// of the square, and all of the stack.
-const maxNesting = 16
-
-var (
-	errNesting = fmt.Errorf("more than %d mappings or lists within each other", maxNesting)
-	errFancy   = errors.New("an anchor, tag, directive, key with ? or list within a list, which layouts do not have; put a text that begins so in quotes")
-)
-
-// tooMuch returns the first token that is beyond what layouts have, before the YAML parser sees it.
-func tooMuch(words yaml.Tokens) (*yaml.Token, error) {
-	var indents []int    // of the lines that hold this one
-	var open []yaml.Type // brackets
-	line, items := 0, 0
-	for _, t := range words {
-		if at := tokenPlace(t); at.line != line {
-			line, items = at.line, 0
-			if len(open) == 0 {
-				for len(indents) > 0 && indents[len(indents)-1] >= at.column {
-					indents = indents[:len(indents)-1]
-				}
-				indents = append(indents, at.column)
-			}
-		}
-		switch t.Type {
-		case yaml.MappingStartType:
-			open = append(open, yaml.MappingEndType)
-		case yaml.SequenceStartType:
-			open = append(open, yaml.SequenceEndType)
-		case yaml.MappingEndType, yaml.SequenceEndType:
-			if n := len(open) - 1; n >= 0 && open[n] == t.Type {
-				open = open[:n]
-			}
-		case yaml.SequenceEntryType:
-			items++
-		case yaml.AnchorType, yaml.TagType, yaml.DirectiveType, yaml.MappingKeyType, yaml.MergeKeyType:
-			return t, errFancy
-		}
-		switch {
-		case items > 1:
-			return t, errFancy
-		case len(indents) > maxNesting || len(open) > maxNesting:
-			return t, errNesting
-		}
-	}
-	return nil, nil
-}
-
-// notYAML returns the error of the YAML parser with its place.
-func notYAML(file string, err error) error {
-	e := &Error{File: file, Err: err}
-	var placed interface {
-		GetToken() *yaml.Token
-		GetMessage() string
-	}
-	if errors.As(err, &placed) {
-		at := tokenPlace(placed.GetToken())
-		e.Line, e.Column = at.line, at.column
-		e.Err = errors.New(placed.GetMessage())
-	}
-	return e
-}
-
 type nativeParser struct {
 	*report
 	settings
@@ -126,26 +56,9 @@ type nativeParser struct {
 	places map[string]map[string]place // of the fields of nodes, under their names in Zeek
 }
 
-// nodePlace returns where a node of the tree begins. The token of a mapping is its first colon.
 func nodePlace(n ast.Node) place {
-	switch n := n.(type) {
-	case nil:
-		return place{}
-	case *ast.MappingNode:
-		if !n.IsFlowStyle && len(n.Values) > 0 {
-			return nodePlace(n.Values[0].Key)
-		}
-	case *ast.MappingValueNode:
-		return nodePlace(n.Key)
-	}
-	return tokenPlace(n.GetToken())
-}
-
-func tokenPlace(t *yaml.Token) place {
-	if t == nil || t.Position == nil {
-		return place{}
-	}
-	return place{t.Position.Line, t.Position.Column}
+	line, column := yamlfile.Position(n)
+	return place{line, column}
 }
 
 // A pair is a key of a mapping with its value.
@@ -161,13 +74,8 @@ func (p *nativeParser) pairs(n ast.Node, what string, known ...string) (all []pa
 	if want == "" {
 		want = "names"
 	}
-	var values []*ast.MappingValueNode
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		values = n.Values
-	case *ast.MappingValueNode:
-		values = []*ast.MappingValueNode{n}
-	default:
+	values, ok := yamlfile.Pairs(n)
+	if !ok {
 		p.unexpected(n, what, "a mapping with "+want)
 		return nil
 	}
@@ -195,40 +103,28 @@ func (p *nativeParser) pairs(n ast.Node, what string, known ...string) (all []pa
 
 // unexpected notes a value of the wrong kind.
 func (p *nativeParser) unexpected(n ast.Node, what, want string) {
-	saw := ""
-	switch n := n.(type) {
-	case nil, *ast.NullNode:
-		saw = "nothing there"
-	case *ast.AliasNode, *ast.AnchorNode, *ast.TagNode:
-		saw = "an alias, anchor or tag, which are not followed"
-	case *ast.MappingNode, *ast.MappingValueNode:
-		saw = "a mapping"
-	case *ast.SequenceNode:
-		saw = "a list"
-	default:
+	saw := yamlfile.KindOf(n)
+	switch saw {
+	case yamlfile.Alias:
+		saw += ", which is not followed"
+	case "":
 		saw = "saw " + quoted(strings.TrimSpace(n.String()))
 	}
 	p.fail(nodePlace(n), "%s: %s, want %s", what, saw, want)
 }
 
-// isNull reports whether a value is empty.
-func isNull(n ast.Node) bool {
-	_, null := n.(*ast.NullNode)
-	return null || n == nil
-}
-
 // text returns the value of a scalar that is a text.
 func (p *nativeParser) text(n ast.Node, what string) string {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value
-	case *ast.LiteralNode:
-		return n.Value.Value
+	text, ok := yamlfile.Text(n)
+	if ok {
+		return text
+	}
+	switch n.(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		p.fail(nodePlace(n), "%s: %s is no text, put it in quotes if you mean it", what, quoted(n.String()))
-		return ""
+	default:
+		p.unexpected(n, what, "a text")
 	}
-	p.unexpected(n, what, "a text")
 	return ""
 }
 
@@ -271,16 +167,9 @@ const (
 	wantAddress = "an IP address, such as 10.0.0.1 or 2001:db8::1"
 )
 
-func (p *nativeParser) document(tree *ast.File) {
-	var body ast.Node
-	for _, doc := range tree.Docs {
-		switch {
-		case doc.Body == nil:
-		case body != nil:
-			p.fail(nodePlace(doc.Body), "a second document, want one")
-		default:
-			body = doc.Body
-		}
+func (p *nativeParser) document(body ast.Node, more []ast.Node) {
+	for _, n := range more {
+		p.fail(nodePlace(n), "a second document, want one")
 	}
 	if body == nil {
 		p.fail(place{}, "an empty file, want zeek_version and nodes")
@@ -375,7 +264,7 @@ func (p *nativeParser) node(f pair) (n Node, says map[string]bool) {
 		case "metrics_port":
 			n.MetricsPort = parsed(p, v.value, what, wantPort, parseNativePort)
 		case "manager":
-			if !isNull(v.value) { // null is none, and not the only one
+			if yamlfile.KindOf(v.value) != yamlfile.Nothing { // null is none, and not the only one
 				n.Manager = p.text(v.value, what)
 			}
 		case "interface":

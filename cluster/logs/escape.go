@@ -56,6 +56,8 @@ type escaper struct {
 	utf8 bool     // whether what is no ASCII may stand as it is
 }
 
+const hexDigits = "0123456789abcdef"
+
 func appendHex(dst []byte, b byte) []byte {
 	return append(dst, '\\', 'x', hexDigits[b>>4], hexDigits[b&15])
 }

@@ -4,6 +4,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+
+	"github.com/zeekpeer/zeekpeer/wire/zeek"
 )
 
 func TestEscape(t *testing.T) {
@@ -116,18 +118,18 @@ func TestAddresses(t *testing.T) {
 			packed[0] = 4
 		}
 		out := make([]byte, 64)
-		if n, size := putAddr(out, 0, packed); string(out[:n]) != want || size != len(packed) {
+		if n, size := putAddr(out, 0, zeek.LogAddr, packed); string(out[:n]) != want || size != len(packed) {
 			t.Errorf("%s: %s, want %s", text, out[:n], want)
 		}
 		bits, suffix := byte(125), "/125"
 		if addr.Is4() {
 			suffix = "/29"
 		}
-		if n, size := putSubnet(out, 0, append([]byte{bits}, packed...)); string(out[:n]) != want+suffix || size != 1+len(packed) {
+		if n, size := putAddr(out, 0, zeek.LogSubnet, append([]byte{bits}, packed...)); string(out[:n]) != want+suffix || size != 1+len(packed) {
 			t.Errorf("%s%s: %s", text, suffix, out[:n])
 		}
 		for cut := range packed {
-			if _, size := putAddr(out, 0, packed[:cut]); size != 0 {
+			if _, size := putAddr(out, 0, zeek.LogAddr, packed[:cut]); size != 0 {
 				t.Errorf("%s: %d of %d bytes are enough", text, cut, len(packed))
 			}
 		}
@@ -137,7 +139,7 @@ func TestAddresses(t *testing.T) {
 		"nothing": {}, "family 5": {100, 5, 1, 2, 3, 4}, "longer than IPv4": {129, 4, 1, 2, 3, 4},
 		"shorter than nothing": {95, 4, 1, 2, 3, 4}, "longer than IPv6": append([]byte{129, 6}, make([]byte, 16)...),
 	} {
-		if n, size := putSubnet(out, 0, packed); size != 0 {
+		if n, size := putAddr(out, 0, zeek.LogSubnet, packed); size != 0 {
 			t.Errorf("%s: %s", name, out[:n])
 		}
 	}

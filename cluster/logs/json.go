@@ -52,19 +52,11 @@ func newJSON(s *Schema, o Options) *jsonFormat {
 
 // finish sets the key of a field, with the quote that every value of it begins with.
 func (f *jsonFormat) finish(c *field, key []byte) {
-	if quoted(c.typ) || c.typ == zeek.LogTime && f.timestamps == iso8601 {
+	if c.typ.Text() || c.typ == zeek.LogAddr || c.typ == zeek.LogSubnet || c.typ == zeek.LogTime && f.timestamps == iso8601 {
 		key = append(key, '"')
 	}
 	c.key = make([]byte, len(key), (len(key)+keyWord-1)/keyWord*keyWord)
 	copy(c.key, key)
-}
-
-func quoted(t zeek.LogType) bool {
-	switch t {
-	case zeek.LogString, zeek.LogEnum, zeek.LogFunc, zeek.LogFile, zeek.LogAddr, zeek.LogSubnet:
-		return true
-	}
-	return false
 }
 
 // Header appends nothing.
@@ -91,7 +83,7 @@ func (f *jsonFormat) Row(dst, packed []byte) ([]byte, error) {
 }
 
 // size returns the room that the rest of a record takes if nothing is escaped.
-func (f *jsonFormat) size(in []byte) int { return 3*len(in) + f.keys + keyWord + roomNumber }
+func (f *jsonFormat) size(in []byte) int { return 3*len(in) + f.keys + keyWord + roomValue }
 
 // values writes count packed values at in[at:], each with its key and a comma in front: one for each of
 // fields, or all for the one field that there is, with a step of 0. It returns where it is then in both,
@@ -100,7 +92,7 @@ func (f *jsonFormat) values(out []byte, n int, in []byte, at int, fields []field
 	for i := 0; i < count; i++ {
 		c := &fields[i*step]
 		b := in[at:]
-		if len(b) < headSize || binary.BigEndian.Uint32(b) != uint32(c.typ) {
+		if !c.begins(b) {
 			return out, n, -1
 		}
 		if b[headSize-1] == 0 {
@@ -121,6 +113,12 @@ func (f *jsonFormat) values(out []byte, n int, in []byte, at int, fields []field
 			}
 			n = putUint(out, n, binary.BigEndian.Uint64(b[headSize:]))
 			at += numberSize
+		case zeek.LogPort:
+			if len(b) < portSize {
+				return out, n, -1
+			}
+			n = putUint(out, n, binary.BigEndian.Uint64(b[headSize:]))
+			at += portSize
 		case zeek.LogBool, zeek.LogInt, zeek.LogDouble, zeek.LogTime, zeek.LogInterval:
 			if len(b) < numberSize {
 				return out, n, -1
@@ -128,11 +126,8 @@ func (f *jsonFormat) values(out []byte, n int, in []byte, at int, fields []field
 			n = f.putNumber(out, n, c.typ, binary.BigEndian.Uint64(b[headSize:]))
 			at += numberSize
 		case zeek.LogString, zeek.LogEnum, zeek.LogFunc, zeek.LogFile:
-			if len(b) < textSize {
-				return out, n, -1
-			}
-			size := int(int32(binary.BigEndian.Uint32(b[headSize:])))
-			if size < 0 || size > len(b)-textSize {
+			size := textLen(b)
+			if size < 0 {
 				return out, n, -1
 			}
 			begin, ok := n, false
@@ -144,35 +139,21 @@ func (f *jsonFormat) values(out []byte, n int, in []byte, at int, fields []field
 			out[n] = '"'
 			n++
 			at += textSize + size
-		case zeek.LogPort:
-			if len(b) < portSize {
-				return out, n, -1
-			}
-			n = putUint(out, n, binary.BigEndian.Uint64(b[headSize:]))
-			at += portSize
 		case zeek.LogAddr, zeek.LogSubnet:
 			size := 0
-			if c.typ == zeek.LogAddr {
-				n, size = putAddr(out, n, b[headSize:])
-			} else {
-				n, size = putSubnet(out, n, b[headSize:])
-			}
-			if size == 0 {
+			if n, size = putAddr(out, n, c.typ, b[headSize:]); size == 0 {
 				return out, n, -1
 			}
 			out[n] = '"'
 			n++
 			at += headSize + size
 		default: // sets and vectors
-			if len(b) < numberSize {
-				return out, n, -1
-			}
-			elems := binary.BigEndian.Uint64(b[headSize:])
-			if elems > uint64(len(b))/headSize {
+			elems := elemCount(b)
+			if elems < 0 {
 				return out, n, -1
 			}
 			begin := n
-			if out, n, at = f.values(out, n, in, at+numberSize, c.elem, int(elems), 0); at < 0 {
+			if out, n, at = f.values(out, n, in, at+numberSize, c.elem, elems, 0); at < 0 {
 				return out, n, at
 			}
 			if n == begin {

@@ -10,8 +10,8 @@ import (
 // The functions named put write at out[n:], where there is room for what is written and a word more,
 // and return the index behind it.
 
-// roomNumber is the room that any number takes which a put function here writes, with a word more.
-const roomNumber = 40
+// roomValue is the room that any number or address takes, with a word more.
+const roomValue = 48
 
 // eightDigits returns the digits of a number below 1e8, with zeros in front, as the bytes of a
 // little-endian word. It does to all parts of the word at once what is done to one number else: takes

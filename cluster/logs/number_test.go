@@ -48,7 +48,7 @@ func TestNumbers(t *testing.T) {
 		{0.14447402954101562, "0.14447402954101563", "0.144474", "0.144474"},
 		{3.6239700317382812, "3.6239700317382813", "3.623970", "3.62397"},
 	} {
-		out := make([]byte, roomNumber)
+		out := make([]byte, roomValue)
 		if got := string(out[:putJSON(out, 0, math.Float64bits(c.v))]); got != c.json {
 			t.Errorf("%v in JSON: %s, want %s", c.v, got, c.json)
 		}
@@ -62,7 +62,7 @@ func TestNumbers(t *testing.T) {
 // checkFixed checks what is written for a number in TSV, in one way and the other.
 func checkFixed(t *testing.T, v float64, fixed, double string) {
 	t.Helper()
-	out := make([]byte, roomNumber)
+	out := make([]byte, roomValue)
 	if got := string(appendFixed(nil, v)); got != fixed {
 		t.Errorf("%v as a time: %s, want %s", v, got, fixed)
 	}
@@ -82,7 +82,7 @@ func checkFixed(t *testing.T, v float64, fixed, double string) {
 // What is written fast is what is written with care, and what JSON gets reads as the same number.
 func TestNumbersAgree(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
-	out := make([]byte, roomNumber)
+	out := make([]byte, roomValue)
 	exact := 0
 	for range 30_000 {
 		start := 1.7e9 + float64(random.Int64N(1e14))/1e6
@@ -117,7 +117,7 @@ func TestNumbersAgree(t *testing.T) {
 }
 
 func TestIntegers(t *testing.T) {
-	out := make([]byte, roomNumber)
+	out := make([]byte, roomValue)
 	check := func(v uint64) {
 		if got := string(out[:putUint(out, 0, v)]); got != strconv.FormatUint(v, 10) {
 			t.Errorf("%d: %s", v, got)

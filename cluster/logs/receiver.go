@@ -222,7 +222,6 @@ func (r *Receiver) leave(src *source) {
 var (
 	errNoMessage = errors.New("not a message of Zeek")
 	errNested    = fmt.Errorf("batches nest deeper than %d levels", maxNesting)
-	errShort     = errors.New("LogWrite of less than four elements")
 )
 
 // message takes a message, which may stand in a batch. A row that begins as the last one did, with the same
@@ -280,7 +279,7 @@ func skipValues(rd *data.Reader, n int) {
 func (r *Receiver) write(p *peerLogs, rd *data.Reader) {
 	slots := rd.Vector()
 	if rd.Err() == nil && slots < 4 {
-		rd.Fail(errShort)
+		rd.Fail(fmt.Errorf("LogWrite of %d elements, want 4 at least", slots))
 	}
 	stream, writer, path, packed := rd.Enum(), rd.Enum(), rd.Bytes(), rd.Bytes()
 	if skipValues(rd, slots-4); rd.Err() != nil {

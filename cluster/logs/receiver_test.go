@@ -17,6 +17,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/wire"
@@ -73,6 +74,13 @@ func closeReceiver(t testing.TB, r *Receiver) {
 	if err := r.Close(ctx); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// settle lets two seconds go by for a receiver in a bubble of package synctest, whose default is to hand on in one, and
+// waits until all has been done that is due then.
+func settle() {
+	time.Sleep(2 * time.Second)
+	synctest.Wait()
 }
 
 // someone returns the id of a peer.
@@ -471,10 +479,12 @@ func TestReceiverChangedColumns(t *testing.T) {
 }
 
 // After an upgrade of all nodes, one by one, the log has its name again from the next rotation on.
-func TestReceiverUpgrade(t *testing.T) {
+func TestReceiverUpgrade(t *testing.T) { synctest.Test(t, testReceiverUpgrade) }
+
+func testReceiverUpgrade(t *testing.T) {
 	dir, now := t.TempDir(), newClock(t, "2026-01-02 03:24:05")
 	f := newFiles(t, FilesOptions{Dir: dir, Now: now.now, Rotate: time.Hour})
-	r := NewReceiver(ReceiverOptions{Interval: 4 * time.Millisecond}, f)
+	r := NewReceiver(ReceiverOptions{}, f)
 	count := func(n uint64) []byte {
 		return zeek.AppendLogWrite(nil, "Test::LOG", "Log::WRITER_ASCII", "test", zeek.AppendLogCount(zeek.AppendRecord(nil, 1), n))
 	}
@@ -489,8 +499,10 @@ func TestReceiverUpgrade(t *testing.T) {
 		r.Take(someone(p+2), count(1))
 	}
 	await := func(rotated uint64) {
-		for f.rotated.Load() < rotated {
-			time.Sleep(time.Millisecond)
+		t.Helper()
+		settle()
+		if n := f.rotated.Load(); n != rotated {
+			t.Fatalf("%d files rotated, want %d", n, rotated)
 		}
 	}
 	await(1) // the one with the old columns, of which nobody is left
@@ -563,7 +575,9 @@ func TestReceiverManyPaths(t *testing.T) {
 
 // While the sink takes nothing, what waits is bounded and the sender is held back; then all goes on, and nothing is
 // lost.
-func TestReceiverHoldsBack(t *testing.T) {
+func TestReceiverHoldsBack(t *testing.T) { synctest.Test(t, testReceiverHoldsBack) }
+
+func testReceiverHoldsBack(t *testing.T) {
 	sink := newMemory()
 	sink.gate = make(chan struct{})
 	r := NewReceiver(ReceiverOptions{Buffer: 1 << 20, Shards: 1}, sink)
@@ -577,16 +591,9 @@ func TestReceiverHoldsBack(t *testing.T) {
 			r.Take(someone(1), testRow("test", msg))
 		}
 	}()
-	for r.Status().HeldBack == 0 {
-		select {
-		case <-took:
-			t.Fatal("all rows were taken")
-		default:
-			time.Sleep(time.Millisecond)
-		}
-	}
-	if s := r.Status(); s.Waiting > 1<<20 {
-		t.Errorf("%d bytes wait", s.Waiting)
+	synctest.Wait()
+	if s := r.Status(); s.HeldBack == 0 || s.Waiting > 1<<20 {
+		t.Fatalf("held back %d times, %d bytes wait", s.HeldBack, s.Waiting)
 	}
 	close(sink.gate)
 	<-took

@@ -93,18 +93,18 @@ func endOf(head, tail []byte, closed time.Time, in *time.Location) (e ending) {
 	for line := range strings.Lines(string(head)) {
 		line = strings.TrimSuffix(line, "\n")
 		prefix, rest, ok := strings.Cut(line, "open")
-		if !ok || len(rest) <= len(rotatedTime) || !strings.HasPrefix(first, prefix+"separator ") {
+		if !ok || len(rest) <= len(fileTime) || !strings.HasPrefix(first, prefix+"separator ") {
 			continue
 		}
-		separator := rest[:len(rest)-len(rotatedTime)]
-		opened, err := time.ParseInLocation(rotatedTime, rest[len(separator):], in)
+		separator := rest[:len(rest)-len(fileTime)]
+		opened, err := time.ParseInLocation(fileTime, rest[len(separator):], in)
 		if err != nil {
 			continue
 		}
 		e.opened = opened
 		last := tail[bytes.LastIndexByte(bytes.TrimSuffix(tail, []byte{'\n'}), '\n')+1:]
 		if begin := prefix + "close" + separator; !bytes.HasPrefix(last, []byte(begin)) {
-			e.footer = []byte(begin + closed.In(in).Format(rotatedTime) + "\n")
+			e.footer = []byte(begin + closed.In(in).Format(fileTime) + "\n")
 		}
 		break
 	}

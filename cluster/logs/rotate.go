@@ -12,9 +12,10 @@ import (
 	"time"
 )
 
-// The times in names of files, in local time (CLUSTER.md section 6.8).
+// The times in names of files and in their headers and footers, and those that post-processors are given, all local
+// (CLUSTER.md sections 6.7 and 6.8).
 const (
-	rotatedTime = "2006-01-02-15-04-05"
+	fileTime    = "2006-01-02-15-04-05"
 	commandTime = "06-01-02_15.04.05"
 )
 
@@ -67,7 +68,7 @@ func (f *Files) rotatedName(r rotation, n int) string {
 	if n > 1 {
 		number = fmt.Sprintf("-%d", n)
 	}
-	return r.path + "." + r.opened.In(f.opts.Format.Location).Format(rotatedTime) + number + r.file[len(r.path):]
+	return r.path + "." + r.opened.In(f.opts.Format.Location).Format(fileTime) + number + r.file[len(r.path):]
 }
 
 // putAway gives a file the name under which it stays, and hands it to the archive. mark is what has marked it as

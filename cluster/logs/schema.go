@@ -135,8 +135,13 @@ func isTimestamps(v string) bool {
 
 // Equal tells whether both describe the same file with the same columns and settings.
 func (s *Schema) Equal(o *Schema) bool {
-	return s.Stream == o.Stream && s.Writer == o.Writer && s.Path == o.Path && maps.Equal(s.Config, o.Config) &&
-		slices.EqualFunc(s.Fields, o.Fields, func(a, b zeek.Field) bool {
-			return a.Name == b.Name && a.Type == b.Type && a.Subtype == b.Subtype && a.Optional == b.Optional
-		})
+	return s.Stream == o.Stream && s.Writer == o.Writer && s.Path == o.Path && maps.Equal(s.Config, o.Config) && SameColumns(s.Fields, o.Fields)
+}
+
+// SameColumns tells whether files with these columns are alike. Which of them are optional makes no difference: a row
+// says itself what is unset, and a file does not say what may be.
+func SameColumns(a, b []zeek.Field) bool {
+	return slices.EqualFunc(a, b, func(a, b zeek.Field) bool {
+		return a.Name == b.Name && a.Type == b.Type && a.Subtype == b.Subtype
+	})
 }

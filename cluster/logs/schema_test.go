@@ -115,7 +115,7 @@ func TestSchemaEqual(t *testing.T) {
 		t.Fatal(err)
 	}
 	for name, change := range map[string]func(c *zeek.LogCreate){
-		"":         func(c *zeek.LogCreate) { c.Info.NetworkTime = 1 },
+		"":         func(c *zeek.LogCreate) { c.Info.NetworkTime, c.Fields[1].Optional = 1, true },
 		"stream":   func(c *zeek.LogCreate) { c.Stream = "Other::LOG" },
 		"writer":   func(c *zeek.LogCreate) { c.Writer = "Log::WRITER_NONE" },
 		"path":     func(c *zeek.LogCreate) { c.Info.Path = "y" },
@@ -124,7 +124,6 @@ func TestSchemaEqual(t *testing.T) {
 		"name":     func(c *zeek.LogCreate) { c.Fields[0].Name = "y" },
 		"type":     func(c *zeek.LogCreate) { c.Fields[0].Type = 2 },
 		"subtype":  func(c *zeek.LogCreate) { c.Fields[1].Subtype = 3 },
-		"optional": func(c *zeek.LogCreate) { c.Fields[1].Optional = true },
 	} {
 		c := base
 		c.Fields = append([]zeek.Field(nil), base.Fields...)

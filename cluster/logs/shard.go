@@ -3,6 +3,7 @@ package logs
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"math"
 	"runtime"
 	"sync/atomic"
@@ -55,7 +56,7 @@ const (
 func (r *Receiver) row(src *source, packed []byte) {
 	if len(packed) > maxRow {
 		src.out.refused.Add(1)
-		r.refuse(r.peer(src.peer), refusedRow, 1, src.out.schema.Stream, errRowSize)
+		r.refuse(r.peer(src.peer), refusedRow, 1, src.out.schema.Stream, fmt.Errorf("a row of %d bytes, at most %d", len(packed), maxRow))
 		return
 	}
 	b := r.blockFor(src.out.shard, len(packed))
@@ -72,8 +73,6 @@ func (r *Receiver) row(src *source, packed []byte) {
 		b.runs = append(b.runs, run{src: src, rows: 1})
 	}
 }
-
-var errRowSize = errors.New("a row of more than 4 MiB")
 
 // operate has a shard do something behind the rows that it was given. If what waits is given up, so is that.
 func (r *Receiver) operate(s *shard, do run) {

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync/atomic"
 	"time"
+
+	"github.com/zeekpeer/zeekpeer/wire/zeek"
 )
 
 // maxAhead is how many seconds a row may be ahead of the clock and still count as the newest.
@@ -130,7 +132,7 @@ func (r *Receiver) Status() Status {
 		}
 	}
 	r.mu.Unlock()
-	now := float64(r.opts.Now().UnixNano()) / 1e9
+	now := zeek.Seconds(r.opts.Now())
 	for _, l := range s.Logs {
 		if l.LastRow < now+maxAhead {
 			s.LastRow = max(s.LastRow, l.LastRow)

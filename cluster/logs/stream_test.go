@@ -29,24 +29,13 @@ import (
 
 // conn is a row of conn.log.
 type conn struct {
-	TS  time.Time `zeek:"ts"`
-	UID string    `zeek:"uid"`
-	ID  struct {
-		OrigH netip.Addr         `zeek:"orig_h"`
-		OrigP data.TransportPort `zeek:"orig_p"`
-		RespH netip.Addr         `zeek:"resp_h"`
-		RespP data.TransportPort `zeek:"resp_p"`
-	} `zeek:"id"`
-	Proto     data.EnumName  `zeek:"proto"`
-	Service   *string        `zeek:"service"`
-	Duration  *time.Duration `zeek:"duration"`
-	OrigBytes *uint64        `zeek:"orig_bytes"`
-	RespBytes *uint64        `zeek:"resp_bytes"`
-	State     *string        `zeek:"conn_state"`
-	LocalOrig *bool          `zeek:"local_orig"`
-	LocalResp *bool          `zeek:"local_resp"`
-	Missed    *uint64        `zeek:"missed_bytes"`
-	History   []byte         `zeek:"history,optional"`
+	logs.ConnHead
+	RespBytes *uint64 `zeek:"resp_bytes"`
+	State     *string `zeek:"conn_state"`
+	LocalOrig *bool   `zeek:"local_orig"`
+	LocalResp *bool   `zeek:"local_resp"`
+	Missed    *uint64 `zeek:"missed_bytes"`
+	History   []byte  `zeek:"history,optional"`
 	connCounts
 	Parents []string `zeek:"tunnel_parents,set,optional"`
 	IPProto *uint64  `zeek:"ip_proto"`
@@ -172,7 +161,7 @@ func connOf(t *testing.T, packed []byte) (c conn) {
 		d := time.Duration(math.Round(cell.Float() * 1e9))
 		c.Duration = &d
 	}
-	c.OrigBytes, c.RespBytes, c.State, c.LocalOrig, c.LocalResp, c.Missed = count(), count(), text(), flag(), flag(), count()
+	c.ConnHead.OrigBytes, c.RespBytes, c.State, c.LocalOrig, c.LocalResp, c.Missed = count(), count(), text(), flag(), flag(), count()
 	if cell := next(); cell.Set {
 		c.History = append([]byte{}, cell.Text()...)
 	}

@@ -31,6 +31,9 @@ type tsvPlace struct {
 }
 
 func newTSV(s *Schema, o Options) *tsvFormat {
+	if o.Location == nil {
+		o.Location = time.Local
+	}
 	f := &tsvFormat{schema: s, options: o, fields: fieldsFor(s)}
 	f.columns = f.place(o.Separator, o.Separator)
 	f.elems = f.place(o.SetSeparator, o.Separator, o.SetSeparator)
@@ -75,7 +78,7 @@ func (f *tsvFormat) Header(dst []byte, opened time.Time) []byte {
 		dst = f.comment(dst, "empty_field", escapeHeader(o.EmptyField))
 		dst = f.comment(dst, "unset_field", escapeHeader(o.UnsetField))
 		dst = f.comment(dst, "path", escapeHeader(f.schema.Path))
-		dst = f.comment(dst, "open", f.time(opened))
+		dst = f.comment(dst, "open", opened.In(o.Location).Format(fileTime))
 		dst = append(append(append(dst, o.MetaPrefix...), "fields"...), o.Separator...)
 	}
 	for i, c := range f.schema.Fields {
@@ -100,7 +103,7 @@ func (f *tsvFormat) Footer(dst []byte, closed time.Time) []byte {
 	if !f.options.IncludeMeta || f.options.Bare {
 		return dst
 	}
-	return f.comment(dst, "close", f.time(closed))
+	return f.comment(dst, "close", closed.In(f.options.Location).Format(fileTime))
 }
 
 func (f *tsvFormat) comment(dst []byte, key, value string) []byte {
@@ -108,13 +111,6 @@ func (f *tsvFormat) comment(dst []byte, key, value string) []byte {
 		dst = append(dst, s...)
 	}
 	return append(dst, '\n')
-}
-
-func (f *tsvFormat) time(t time.Time) string {
-	if f.options.Location == nil {
-		return t.Local().Format("2006-01-02-15-04-05")
-	}
-	return t.In(f.options.Location).Format("2006-01-02-15-04-05")
 }
 
 // escapeHeader writes what is blank or no printable ASCII in hex.
@@ -135,7 +131,7 @@ func (f *tsvFormat) Row(dst, packed []byte) ([]byte, error) {
 	if len(packed) < 4 || int(binary.BigEndian.Uint32(packed)) != len(f.fields) {
 		return dst, f.schema.refusal(packed)
 	}
-	out := room(dst, f.perByte*len(packed)+roomNumber)
+	out := room(dst, f.perByte*len(packed)+roomValue)
 	out, n, at := f.values(out, len(dst), packed, 4, &f.columns, f.fields, len(f.fields), 1)
 	if at != len(packed) {
 		return dst, f.schema.refusal(packed)
@@ -157,7 +153,7 @@ func (f *tsvFormat) values(out []byte, n int, in []byte, at int, p *tsvPlace, fi
 	for i := 0; i < count; i++ {
 		c := &fields[i*step]
 		b := in[at:]
-		if len(b) < headSize || binary.BigEndian.Uint32(b) != uint32(c.typ) {
+		if !c.begins(b) {
 			return out, n, -1
 		}
 		if b[headSize-1] == 0 {
@@ -176,18 +172,21 @@ func (f *tsvFormat) values(out []byte, n int, in []byte, at int, p *tsvPlace, fi
 			}
 			n = putUint(out, n, binary.BigEndian.Uint64(b[headSize:]))
 			at += numberSize
+		case zeek.LogPort:
+			if len(b) < portSize {
+				return out, n, -1
+			}
+			n = putUint(out, n, binary.BigEndian.Uint64(b[headSize:]))
+			at += portSize
 		case zeek.LogBool, zeek.LogInt, zeek.LogDouble, zeek.LogTime, zeek.LogInterval:
 			if len(b) < numberSize {
 				return out, n, -1
 			}
-			out, n = putNumber(out, n, c.typ, binary.BigEndian.Uint64(b[headSize:]), f.perByte*len(b)+roomNumber)
+			out, n = putNumber(out, n, c.typ, binary.BigEndian.Uint64(b[headSize:]), f.perByte*len(b)+roomValue)
 			at += numberSize
 		case zeek.LogString, zeek.LogEnum, zeek.LogFunc, zeek.LogFile:
-			if len(b) < textSize {
-				return out, n, -1
-			}
-			size := int(int32(binary.BigEndian.Uint32(b[headSize:])))
-			if size < 0 || size > len(b)-textSize {
+			size := textLen(b)
+			if size < 0 {
 				return out, n, -1
 			}
 			at += textSize + size
@@ -199,33 +198,19 @@ func (f *tsvFormat) values(out []byte, n int, in []byte, at int, p *tsvPlace, fi
 			if n, ok = putText(out, n, b[textSize:], size, p.other); !ok || p.careful || f.reserved(b[textSize:textSize+size]) {
 				out = f.appendText(out[:begin], b[textSize:textSize+size], p)
 				n = len(out)
-				out = room(out, f.perByte*len(b)+roomNumber)
+				out = room(out, f.perByte*len(b)+roomValue)
 			}
 			n = p.end(out, n)
 			continue
-		case zeek.LogPort:
-			if len(b) < portSize {
-				return out, n, -1
-			}
-			n = putUint(out, n, binary.BigEndian.Uint64(b[headSize:]))
-			at += portSize
 		case zeek.LogAddr, zeek.LogSubnet:
 			size := 0
-			if c.typ == zeek.LogAddr {
-				n, size = putAddr(out, n, b[headSize:])
-			} else {
-				n, size = putSubnet(out, n, b[headSize:])
-			}
-			if size == 0 {
+			if n, size = putAddr(out, n, c.typ, b[headSize:]); size == 0 {
 				return out, n, -1
 			}
 			at += headSize + size
 		default: // sets and vectors
-			if len(b) < numberSize {
-				return out, n, -1
-			}
-			elems := binary.BigEndian.Uint64(b[headSize:])
-			if elems > uint64(len(b))/headSize {
+			elems := elemCount(b)
+			if elems < 0 {
 				return out, n, -1
 			}
 			at += numberSize
@@ -233,7 +218,7 @@ func (f *tsvFormat) values(out []byte, n int, in []byte, at int, p *tsvPlace, fi
 				n += copy(out[n:], p.empty)
 				continue
 			}
-			if out, n, at = f.values(out, n, in, at, &f.elems, c.elem, int(elems), 0); at < 0 {
+			if out, n, at = f.values(out, n, in, at, &f.elems, c.elem, elems, 0); at < 0 {
 				return out, n, at
 			}
 			n -= len(f.elems.sep)
@@ -243,7 +228,7 @@ func (f *tsvFormat) values(out []byte, n int, in []byte, at int, p *tsvPlace, fi
 		if p.careful {
 			out = p.append(out[:begin], slices.Clone(out[begin:n]))
 			n = len(out)
-			out = room(out, f.perByte*len(b)+roomNumber)
+			out = room(out, f.perByte*len(b)+roomValue)
 		}
 		n = p.end(out, n)
 	}

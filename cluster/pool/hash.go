@@ -10,6 +10,7 @@ import (
 
 	"github.com/zeekpeer/zeekpeer/cluster/layout"
 	"github.com/zeekpeer/zeekpeer/wire/data"
+	"github.com/zeekpeer/zeekpeer/wire/zeek"
 )
 
 // A Hasher knows how a version of Zeek hashes names and keys (CLUSTER.md section 7.3).
@@ -95,13 +96,13 @@ func number(tag byte, n uint64) Key {
 // Addr returns the key of an addr.
 func (h Hasher) Addr(a netip.Addr) Key {
 	var buf hashBuf
-	return Key(fnv1a(append(appendAddr(tagged(buf[:0], tagAddr), a), 0)))
+	return Key(fnv1a(append(zeek.AppendAddrText(tagged(buf[:0], tagAddr), a.Unmap()), 0)))
 }
 
 // Subnet returns the key of a subnet.
 func (h Hasher) Subnet(p netip.Prefix) Key {
 	var buf hashBuf
-	b := append(appendAddr(tagged(buf[:0], tagSubnet), p.Addr()), '/')
+	b := append(zeek.AppendAddrText(tagged(buf[:0], tagSubnet), p.Addr().Unmap()), '/')
 	return Key(fnv1a(append(strconv.AppendInt(b, int64(p.Bits()), 10), 0)))
 }
 
@@ -152,22 +153,4 @@ func (h Hasher) Value(v data.Value) (Key, error) {
 		return h.Port(number, proto), nil
 	}
 	return 0, fmt.Errorf("a %v cannot be the key by which a node is picked; take a string", v.Kind())
-}
-
-// appendAddr appends an address as Zeek writes it: as netip does, but with the last 32 bits dotted also
-// behind exactly six groups of zeros, or ::ffff:0 (CLUSTER.md section 6.7).
-func appendAddr(b []byte, a netip.Addr) []byte {
-	a = a.Unmap()
-	if a.Is4() {
-		return a.AppendTo(b)
-	}
-	bits := a.As16()
-	head, tail := [12]byte(bits[:12]), netip.AddrFrom4([4]byte(bits[12:]))
-	switch {
-	case head == [12]byte{} && (bits[12] != 0 || bits[13] != 0):
-		return tail.AppendTo(append(b, "::"...))
-	case head == [12]byte{8: 0xff, 9: 0xff}:
-		return tail.AppendTo(append(b, "::ffff:0:"...))
-	}
-	return a.AppendTo(b)
 }

@@ -36,10 +36,10 @@ func Defaults() []Spec {
 // A Pool is a set of nodes of which one is picked. It is not safe for concurrent use.
 type Pool struct {
 	Spec  Spec
-	nodes []*member // in the order of their turns
-	turns map[string]int
-	alive []site // as long as they are alive, in no order
-	cache []pick // by a hash of the key
+	nodes []*member      // in the order of their turns
+	turns map[string]int // by key, whose turn it is; at most maxTurns
+	alive []site         // as long as they are alive, in no order
+	cache []pick         // by a hash of the key
 }
 
 type member struct {
@@ -68,6 +68,9 @@ const (
 	cacheBits = 12
 	cacheSize = 1 << cacheBits
 )
+
+// maxTurns is how many keys have turns of their own. With one more, all begin anew: keys may come from outside.
+const maxTurns = 4096
 
 // Assign makes the pools of a cluster, ordered by topic. self is the node that asks. The pools of
 // [Defaults] are not among specs unless the caller puts them there.
@@ -213,7 +216,8 @@ func (p *Pool) Down(name string) {
 }
 
 // RoundRobin returns the topic of the next member that is alive, in the turns that are counted under
-// key; "" if none is. It may be the node's own topic, on which nobody hears it.
+// key; "" if none is. It may be the node's own topic, on which nobody hears it. After 4,096 keys the turns of all are
+// forgotten, and begin with the first member.
 func (p *Pool) RoundRobin(key string) string {
 	if m := p.next(key); m != nil {
 		return m.topic
@@ -222,13 +226,16 @@ func (p *Pool) RoundRobin(key string) string {
 }
 
 func (p *Pool) next(key string) *member {
-	at := p.turns[key]
+	at, known := p.turns[key]
 	for range p.nodes {
 		m := p.nodes[at]
 		if at++; at == len(p.nodes) {
 			at = 0
 		}
 		if m.alive {
+			if !known && len(p.turns) == maxTurns {
+				clear(p.turns)
+			}
 			p.turns[key] = at
 			return m
 		}

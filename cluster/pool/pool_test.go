@@ -143,6 +143,25 @@ func TestRoundRobin(t *testing.T) {
 	}
 }
 
+// However many keys there are, the turns of a bounded number are remembered: those of the last ones.
+func TestRoundRobinKeys(t *testing.T) {
+	p := newPool(newEra, Spec{}, "", "", []string{"a", "b"})
+	p.Up("a")
+	p.Up("b")
+	for i := range 3 * maxTurns {
+		key := fmt.Sprint(i)
+		if first, second := p.RoundRobin(key), p.RoundRobin(key); first != "a/" || second != "b/" {
+			t.Fatalf("key %d: %q, %q", i, first, second)
+		}
+		if len(p.turns) > maxTurns {
+			t.Fatalf("the turns of %d keys are remembered, want %d at most", len(p.turns), maxTurns)
+		}
+	}
+	if got := p.RoundRobin("0"); got != "a/" || len(p.turns) != 1 {
+		t.Errorf("with one key too many: %q, and %d keys are remembered", got, len(p.turns))
+	}
+}
+
 func cluster(t *testing.T, workers, proxies int) *layout.Layout {
 	t.Helper()
 	l := &layout.Layout{Version: layout.Newest, Options: layout.DefaultOptions(layout.Newest)}

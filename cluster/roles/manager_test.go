@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/cluster/roles"
 	"github.com/zeekpeer/zeekpeer/endpoint"
 	"github.com/zeekpeer/zeekpeer/wire/data"
@@ -32,7 +33,7 @@ func TestManagerForwardsOptions(t *testing.T) {
 		w.settle(t)
 		before := len(w.events("Config::cluster_set_option"))
 		// The witness is worker-2 from now on.
-		if n, err := w.ep.PublishEvent(limited(t), w.node.NodeIDTopic(w.node.ID()), "Cluster::hello", str("worker-2"), str(w.ep.ID().String())); err != nil || n != 1 {
+		if n, err := w.ep.PublishEvent(clustertest.Limited(t), w.node.NodeIDTopic(w.node.ID()), "Cluster::hello", str("worker-2"), str(w.ep.ID().String())); err != nil || n != 1 {
 			t.Fatalf("%d, %v", n, err)
 		}
 		w.failed(t, 0)
@@ -51,16 +52,16 @@ func TestOptionsEverywhere(t *testing.T) {
 		nodes[name], states[name] = b.node(t, name)
 	}
 	wait := func(name string, others ...string) {
-		if err := nodes[name].WaitNodes(limited(t), others...); err != nil {
+		if err := nodes[name].WaitNodes(clustertest.Limited(t), others...); err != nil {
 			t.Fatal(err)
 		}
 	}
 	wait("manager", "logger-1", "proxy-1", "worker-1")
 	wait("worker-1", "manager")
 	has := func(name string) {
-		until(t, "option at "+name, func() bool { v, _, ok := states[name].Option("A::b"); return ok && v.Equal(str("y")) })
+		clustertest.Until(t, "option at "+name, func() bool { v, _, ok := states[name].Option("A::b"); return ok && v.Equal(str("y")) })
 	}
-	if n, err := nodes["worker-1"].Publish(limited(t), "zeek/cluster/manager", "Config::cluster_set_option", str("A::b"), str("y"), str("")); err != nil || n != 1 {
+	if n, err := nodes["worker-1"].Publish(clustertest.Limited(t), "zeek/cluster/manager", "Config::cluster_set_option", str("A::b"), str("y"), str("")); err != nil || n != 1 {
 		t.Fatalf("%d, %v", n, err)
 	}
 	for name := range states {

@@ -3,17 +3,16 @@ package roles_test
 import (
 	"bytes"
 	"fmt"
-	"log/slog"
 	"net/netip"
 	"reflect"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/cluster/pool"
 	"github.com/zeekpeer/zeekpeer/cluster/roles"
 	"github.com/zeekpeer/zeekpeer/wire/data"
@@ -248,8 +247,8 @@ func TestManyReleases(t *testing.T) {
 
 // TestProxyForgets: a memory that is full forgets the oldest, and says so.
 func TestProxyForgets(t *testing.T) {
-	var log safeBuffer
-	w := watch(t, "8.2", "proxy-1", roles.WithMemory(2000), roles.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+	var log clustertest.Log
+	w := watch(t, "8.2", "proxy-1", roles.WithMemory(2000), roles.WithLogger(log.Logger()))
 	for i := range 100 {
 		w.say(t, "known_host_add", list(when, host(fmt.Sprintf("10.0.0.%d", i))))
 	}
@@ -270,7 +269,7 @@ func TestProxyForgets(t *testing.T) {
 		if m.Name != "certs" && m.Forgotten == 0 || m.Bytes > 2000 || m.Bytes < 0 || (m.Entries == 0) != (m.Bytes == 0) {
 			t.Errorf("%+v", m)
 		}
-		if n, want := log.count("memory="+m.Name), min(int(m.Forgotten), 1); n != want {
+		if n, want := log.Count("memory="+m.Name), min(int(m.Forgotten), 1); n != want {
 			t.Errorf("%s: %d warnings, want %d", m.Name, n, want)
 		}
 	}
@@ -286,18 +285,18 @@ func TestShares(t *testing.T) {
 	}
 	const hosts = 100
 	for _, name := range []string{"worker-1", "worker-2"} {
-		if err := nodes[name].WaitNodes(limited(t), "proxy-1", "proxy-2"); err != nil {
+		if err := nodes[name].WaitNodes(clustertest.Limited(t), "proxy-1", "proxy-2"); err != nil {
 			t.Fatal(err)
 		}
 		for i := range hosts {
 			h := host(fmt.Sprintf("10.0.0.%d", i))
-			if err := nodes[name].PublishHRW(limited(t), pool.ProxyTopic, h, "known_host_add", list(when, h)); err != nil {
+			if err := nodes[name].PublishHRW(clustertest.Limited(t), pool.ProxyTopic, h, "known_host_add", list(when, h)); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	until(t, "events at both proxies", func() bool { return nodes["proxy-1"].Status().Events+nodes["proxy-2"].Status().Events >= 2*hosts+10 }) // with 4 hellos and the masters of the manager each
-	until(t, "rows at the logger", func() bool { return states["logger-1"].Status().Logs["Known::HOSTS_LOG"].Rows >= hosts })
+	clustertest.Until(t, "events at both proxies", func() bool { return nodes["proxy-1"].Status().Events+nodes["proxy-2"].Status().Events >= 2*hosts+10 }) // with 4 hellos and the masters of the manager each
+	clustertest.Until(t, "rows at the logger", func() bool { return states["logger-1"].Status().Logs["Known::HOSTS_LOG"].Rows >= hosts })
 	written := func(name string) uint64 { return states[name].Status().RowsWritten["Known::HOSTS_LOG"] }
 	if a, b := written("proxy-1"), written("proxy-2"); a+b != hosts || a < hosts/5 || b < hosts/5 {
 		t.Errorf("%d rows of one proxy, %d of the other", a, b)
@@ -305,24 +304,6 @@ func TestShares(t *testing.T) {
 	if s := states["logger-1"].Status().Logs["Known::HOSTS_LOG"]; s.Rows != hosts || s.Creates < 2 {
 		t.Errorf("%+v", s)
 	}
-}
-
-// safeBuffer is a log that tests read.
-type safeBuffer struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (b *safeBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.text.Write(p)
-}
-
-func (b *safeBuffer) count(text string) int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return strings.Count(b.text.String(), text)
 }
 
 // TestProxyCutsOff: from 8.1 Zeek cuts off what is too long for a log.

@@ -7,19 +7,18 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/cluster/layout"
 	"github.com/zeekpeer/zeekpeer/cluster/roles"
 	"github.com/zeekpeer/zeekpeer/endpoint"
@@ -29,15 +28,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// patience is how long a test waits for what must come. It is there to fail and not to hang.
-const patience = time.Minute
-
-func limited(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 // newLayout returns a cluster of a version with one node of each type that counts, and a second worker.
 func newLayout(t testing.TB, version, more string) *layout.Layout {
@@ -56,73 +46,26 @@ nodes:
 	return l
 }
 
-// A board connects nodes over loopback, on ports that the kernel chooses.
+// A board makes the nodes of a layout, with their roles.
 type board struct {
+	*clustertest.Switchboard
 	layout *layout.Layout
-	mu     sync.Mutex
-	at     map[string]string // where nodes listen, by the port of the layout
 }
 
-func newBoard(l *layout.Layout) *board { return &board{layout: l, at: make(map[string]string)} }
+func newBoard(l *layout.Layout) *board { return &board{clustertest.New(l), l} }
 
 // node makes and starts a node, with its role, and returns it with the state of that.
 func (b *board) node(t testing.TB, name string, opts ...roles.Option) (*cluster.Node, *roles.State) {
 	t.Helper()
 	id := wire.NewEndpointID()
-	n, err := cluster.New(b.layout, name, cluster.WithLogBatches(400, 5*time.Millisecond), cluster.WithTopics(roles.Topics(b.layout, id)...),
-		cluster.WithEndpoint(endpoint.WithID(id), endpoint.WithSecurity(endpoint.PlainTCP()), endpoint.WithRetry(5*time.Millisecond),
-			endpoint.WithListenFunc(b.listen), endpoint.WithDialFunc(b.dial)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := n.Close(limited(t)); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-	})
+	n := b.Node(t, name, cluster.WithLogBatches(400, 5*time.Millisecond), cluster.WithTopics(roles.Topics(b.layout, id)...),
+		cluster.WithEndpoint(endpoint.WithID(id), endpoint.WithRetry(5*time.Millisecond)))
 	state := new(roles.State)
 	if _, err := roles.Install(n, append([]roles.Option{roles.WithState(state)}, opts...)...); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.Start(limited(t)); err != nil {
-		t.Fatal(err)
-	}
+	clustertest.Run(t, n)
 	return n, state
-}
-
-func (b *board) listen(ctx context.Context, network, addr string) (net.Listener, error) {
-	var config net.ListenConfig
-	l, err := config.Listen(ctx, network, "127.0.0.1:0")
-	if err != nil {
-		return nil, err
-	}
-	_, port, _ := net.SplitHostPort(addr)
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.at[port] = l.Addr().String()
-	return l, nil
-}
-
-func (b *board) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	_, port, _ := net.SplitHostPort(addr)
-	b.mu.Lock()
-	at := b.at[port]
-	b.mu.Unlock()
-	if at == "" {
-		return nil, syscall.ECONNREFUSED
-	}
-	var dialer net.Dialer
-	return dialer.DialContext(ctx, network, at)
-}
-
-// until waits until a condition holds, which something else than a clock brings about.
-func until(t testing.TB, what string, holds func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("never came about: %s", what)
-		}
-	}
 }
 
 // A witness is a peer of one node that says what it likes, and keeps what it hears.
@@ -131,6 +74,7 @@ type witness struct {
 	state *roles.State
 	ep    *endpoint.Endpoint
 
+	bell clustertest.Bell
 	mu   sync.Mutex
 	told []told
 }
@@ -169,16 +113,18 @@ func witnessOf(t *testing.T, n *cluster.Node, state *roles.State) *witness {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		ep.Close(limited(t))
+		ep.Close(clustertest.Limited(t))
 		<-heard
 	})
 	if _, err := ep.Peer(n.Addr().String()); err != nil {
 		t.Fatal(err)
 	}
-	if err := ep.WaitPeers(limited(t), 1); err != nil {
+	if err := ep.WaitPeers(clustertest.Limited(t), 1); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "peering", func() bool { return n.Status().Peers == 1 })
+	if err := n.Endpoint().WaitPeers(clustertest.Limited(t), 1); err != nil {
+		t.Fatal(err)
+	}
 	return w
 }
 
@@ -188,6 +134,7 @@ func (w *witness) hear(t *testing.T, topic string, payload []byte) {
 		t.Errorf("on %s: %v", topic, err)
 		return
 	}
+	defer w.bell.Ring()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if batch, ok := m.(zeek.Batch); ok {
@@ -248,7 +195,7 @@ func (w *witness) say(t *testing.T, event string, args ...data.Value) {
 
 func (w *witness) send(t *testing.T, payload []byte) {
 	t.Helper()
-	if n, err := w.ep.PublishPayload(limited(t), w.node.NodeTopic(w.node.Name()), payload); err != nil || n != 1 {
+	if n, err := w.ep.PublishPayload(clustertest.Limited(t), w.node.NodeTopic(w.node.Name()), payload); err != nil || n != 1 {
 		t.Fatalf("%d receivers, %v", n, err)
 	}
 }
@@ -259,7 +206,7 @@ func (w *witness) settle(t *testing.T) {
 	for range 2 {
 		before := len(w.events("Control::net_stats_response"))
 		w.say(t, "Control::net_stats_request")
-		until(t, "answer", func() bool { return len(w.events("Control::net_stats_response")) > before })
+		w.bell.Until(t, "answer", func() bool { return len(w.events("Control::net_stats_response")) > before })
 		w.node.FlushLogs() // before the second answer
 	}
 }

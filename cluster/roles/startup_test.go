@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/cluster/layout"
 	"github.com/zeekpeer/zeekpeer/cluster/roles"
 	"github.com/zeekpeer/zeekpeer/wire/data"
@@ -25,7 +26,7 @@ func TestStartUp(t *testing.T) {
 			for _, name := range []string{"worker-2", "manager", "proxy-1", "logger-1"} {
 				start(name)
 			}
-			if err := nodes["manager"].WaitNodes(limited(t), "worker-2", "proxy-1", "logger-1"); err != nil {
+			if err := nodes["manager"].WaitNodes(clustertest.Limited(t), "worker-2", "proxy-1", "logger-1"); err != nil {
 				t.Fatal(err)
 			}
 			for name, s := range states {
@@ -35,13 +36,13 @@ func TestStartUp(t *testing.T) {
 			}
 			start("worker-1")
 			for name, s := range states {
-				until(t, "start at "+name, func() bool { return s.Status().Started })
+				clustertest.Until(t, "start at "+name, func() bool { return s.Status().Started })
 			}
-			if err := nodes["manager"].Close(limited(t)); err != nil {
+			if err := nodes["manager"].Close(clustertest.Limited(t)); err != nil {
 				t.Fatal(err)
 			}
 			start("manager")
-			until(t, "start at manager", func() bool { return states["manager"].Status().Started })
+			clustertest.Until(t, "start at manager", func() bool { return states["manager"].Status().Started })
 		})
 	}
 }
@@ -61,7 +62,7 @@ func TestNoStartUp(t *testing.T) {
 // say says hello as a node, from the witness.
 func (w *witness) hello(t *testing.T, name string) {
 	t.Helper()
-	if n, err := w.ep.PublishEvent(limited(t), w.node.NodeIDTopic(w.node.ID()), "Cluster::hello", str(name), str(w.ep.ID().String())); err != nil || n != 1 {
+	if n, err := w.ep.PublishEvent(clustertest.Limited(t), w.node.NodeIDTopic(w.node.ID()), "Cluster::hello", str(name), str(w.ep.ID().String())); err != nil || n != 1 {
 		t.Fatalf("%d, %v", n, err)
 	}
 }

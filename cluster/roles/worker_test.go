@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/zeekpeer/zeekpeer/cluster/clustertest"
 	"github.com/zeekpeer/zeekpeer/cluster/roles"
 	"github.com/zeekpeer/zeekpeer/wire/data"
 )
@@ -58,7 +59,7 @@ func TestControl(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 		// zeekctl publishes on a topic of its own.
-		if n, err := w.ep.PublishEvent(limited(t), "zeek/control/"+w.node.ID().String(), "Control::peer_status_request"); err != nil || n != 1 {
+		if n, err := w.ep.PublishEvent(clustertest.Limited(t), "zeek/control/"+w.node.ID().String(), "Control::peer_status_request"); err != nil || n != 1 {
 			t.Fatalf("%d, %v", n, err)
 		}
 		w.settle(t)

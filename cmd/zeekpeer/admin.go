@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/pflag"
 
+	"github.com/zeekpeer/zeekpeer/endpoint"
 	"github.com/zeekpeer/zeekpeer/endpoint/admin"
 	"github.com/zeekpeer/zeekpeer/endpoint/prom"
 )
@@ -33,12 +35,11 @@ type observers struct {
 	collectors  []prometheus.Collector // of metrics besides those of the node
 }
 
-// observe lets the node be looked at as the flags say, until its end.
-func (n *node) observe() error {
-	f, o := n.flags.observe, &n.observers
+// observe lets a node be looked at as the flags say, until its end.
+func (o *observers) observe(e *endpoint.Endpoint, f observeFlags, stderr io.Writer) error {
 	if f.admin != "" {
 		var err error
-		if o.admin, err = admin.Serve(n.Endpoint, f.admin, n.pages...); err != nil {
+		if o.admin, err = admin.Serve(e, f.admin, o.pages...); err != nil {
 			return fmt.Errorf("--admin: %w", err)
 		}
 	}
@@ -48,7 +49,7 @@ func (n *node) observe() error {
 			return fmt.Errorf("--metrics %s: %w", f.metrics, reason(err))
 		}
 		o.metrics = &http.Server{
-			Handler:           prom.Handler(n.Endpoint, prom.WithCollectors(n.collectors...)),
+			Handler:           prom.Handler(e, prom.WithCollectors(o.collectors...)),
 			ReadHeaderTimeout: 5 * time.Second,
 			ReadTimeout:       10 * time.Second,
 			WriteTimeout:      30 * time.Second,
@@ -60,7 +61,7 @@ func (n *node) observe() error {
 			defer close(o.metricsDone)
 			o.metrics.Serve(l) // until unobserve
 		}()
-		fmt.Fprintf(n.stderr, "metrics at http://%v/metrics\n", l.Addr())
+		fmt.Fprintf(stderr, "metrics at http://%v/metrics\n", l.Addr())
 	}
 	return nil
 }

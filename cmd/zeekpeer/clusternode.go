@@ -116,9 +116,7 @@ func (f *clusterNodeFlags) run(ctx context.Context, name string, stdin io.Reader
 	if err != nil {
 		return err
 	}
-	common := f.nodeFlags
-	common.peers = []string{"127.0.0.1:1"} // check wants one; whom to dial is in the layout
-	id, level, err := common.check()
+	id, level, err := f.checkValues()
 	if err != nil {
 		return err
 	}
@@ -173,7 +171,7 @@ func (f *clusterNodeFlags) run(ctx context.Context, name string, stdin io.Reader
 	ctx, cancel := f.limited(ctx)
 	defer cancel()
 	r := &clusterNode{Node: n, flags: f, stderr: stderr, log: log, security: security, logs: logs}
-	r.observers.pages = []admin.Page{{Path: clusterPage, Get: func() any { return statusOf(n, &r.role) }}}
+	r.observers.pages = []admin.Page{clusterStatus(n, &r.role)}
 	if logs != nil {
 		r.observers.pages = append(r.observers.pages, logs.page())
 	}
@@ -181,6 +179,9 @@ func (f *clusterNodeFlags) run(ctx context.Context, name string, stdin io.Reader
 	err = errors.Join(err, r.end())
 	if logs != nil {
 		err = errors.Join(err, logs.end())
+	}
+	if r.stopStatus != nil {
+		r.stopStatus() // which tells how far the logs are
 	}
 	return err
 }
@@ -265,22 +266,14 @@ func (n *clusterNode) run(ctx context.Context, stop func(), stdin io.Reader, std
 			return err
 		}
 	}
-	watched := node{Endpoint: n.Endpoint(), flags: &n.flags.nodeFlags, stderr: n.stderr, observers: n.observers}
-	err = watched.observe()
-	if n.observers = watched.observers; err != nil {
+	if err := n.observe(n.Endpoint(), n.flags.observe, n.stderr); err != nil {
 		return err
 	}
-	if n.flags.statusHTTP != "" && n.logs != nil {
-		if err := n.logs.serveStatus(n.flags.statusHTTP); err != nil {
+	if n.flags.statusHTTP != "" {
+		page := n.pages[len(n.pages)-1] // a logger's own, if it is one
+		if _, n.stopStatus, err = serveStatus(n.flags.statusHTTP, page, n.stderr); err != nil {
 			return err
 		}
-	} else if n.flags.statusHTTP != "" {
-		at, stopStatus, err := serveStatus(n.Node, &n.role, n.flags.statusHTTP)
-		if err != nil {
-			return err
-		}
-		n.stopStatus = stopStatus
-		fmt.Fprintf(n.stderr, "status at http://%v%s\n", at, clusterPage)
 	}
 	if err := n.Start(ctx); err != nil {
 		if ctx.Err() != nil {
@@ -292,7 +285,7 @@ func (n *clusterNode) run(ctx context.Context, stop func(), stdin io.Reader, std
 		n.input = nodeInput{node: n.Node, log: n.log}
 		go n.input.read(ctx, stdin)
 	}
-	n.notify("READY=1", "STATUS="+n.Name()+" of "+n.flags.file)
+	notifyLogged(n.log, "READY=1", "STATUS="+n.Name()+" of "+n.flags.file)
 	fmt.Fprintf(n.stderr, "%s is ready\n", n.Name())
 	for {
 		select {
@@ -330,13 +323,6 @@ func (n *clusterNode) takeRole(stop func()) error {
 		}
 	}
 	return nil
-}
-
-// notify tells systemd, and whoever reads the log if it does not listen.
-func (n *clusterNode) notify(state ...string) {
-	if err := notify(state...); err != nil {
-		n.log.Warn("systemd not told", "err", err)
-	}
 }
 
 // banner says who this node is.
@@ -435,8 +421,8 @@ func (n *clusterNode) print(stop func(), stdout io.Writer) error {
 
 // reload reads the files again.
 func (n *clusterNode) reload() {
-	n.notify("RELOADING=1", monotonicTime())
-	defer n.notify("READY=1")
+	notifyLogged(n.log, "RELOADING=1", monotonicTime())
+	defer notifyLogged(n.log, "READY=1")
 	if err := n.security.reload(); err != nil {
 		n.log.Error("certificates and rules not reloaded; what was there before stays in force", "err", err)
 	}
@@ -447,7 +433,11 @@ func (n *clusterNode) reload() {
 		n.log.Error("layout not reloaded; what was there before stays in force", "err", err)
 		return
 	}
-	changes := changedLayout(n.Layout(), l, n.Name())
+	changes, err := changedLayout(n.Layout(), l, n.Name())
+	if err != nil {
+		n.log.Error("layout read, but not compared with the one of the start, which stays in force", "err", err)
+		return
+	}
 	restart := 0
 	for _, c := range changes {
 		effect := "no effect on this node"
@@ -462,7 +452,7 @@ func (n *clusterNode) reload() {
 
 // end takes leave, and says what there was.
 func (n *clusterNode) end() error {
-	n.notify("STOPPING=1")
+	notifyLogged(n.log, "STOPPING=1")
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	err := n.Close(ctx)
@@ -472,9 +462,6 @@ func (n *clusterNode) end() error {
 	s := n.Status()
 	s.RowsLost += uint64(s.RowsWaiting) // for a logger that did not come
 	n.unobserve()
-	if n.stopStatus != nil {
-		n.stopStatus()
-	}
 	n.printing.Wait()
 	if n.watcher != nil {
 		n.watcher.wait()

@@ -57,8 +57,12 @@ func TestChangedLayout(t *testing.T) {
 		{"  hosts", "  guests", []string{"!store guests is new", "!store hosts is gone"}},
 		{"stores:", "options:\n  retry_interval: 5s\nstores:", []string{"!option retry_interval was 1s, is 5s"}},
 	} {
+		changes, err := changedLayout(was, parseLayout(t, strings.Replace(testLayout, c.old, c.new, 1)), "worker-1")
+		if err != nil {
+			t.Fatal(err)
+		}
 		var got []string
-		for _, change := range changedLayout(was, parseLayout(t, strings.Replace(testLayout, c.old, c.new, 1)), "worker-1") {
+		for _, change := range changes {
 			mark := ""
 			if change.restart {
 				mark = "!"
@@ -114,13 +118,14 @@ func TestStatusPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	var role roles.State
-	at, stop, err := serveStatus(n, &role, "127.0.0.1:0")
+	var told strings.Builder
+	at, stop, err := serveStatus("127.0.0.1:0", clusterStatus(n, &role), &told)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer stop()
 	socket := filepath.Join(t.TempDir(), "s")
-	a, err := admin.Serve(n.Endpoint(), socket, admin.Page{Path: clusterPage, Get: func() any { return statusOf(n, &role) }})
+	a, err := admin.Serve(n.Endpoint(), socket, clusterStatus(n, &role))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +159,10 @@ func TestStatusPage(t *testing.T) {
 	if code, _ := get(&client, "/"); code != http.StatusNotFound {
 		t.Errorf("code %d", code)
 	}
-	if _, _, err := serveStatus(n, &role, at.String()); err == nil || !strings.Contains(err.Error(), "--status-http "+at.String()) {
+	if want := "status at http://" + at.String() + "/v1/cluster\n"; told.String() != want {
+		t.Errorf("told %q, want %q", &told, want)
+	}
+	if _, _, err := serveStatus(at.String(), clusterStatus(n, &role), io.Discard); err == nil || !strings.Contains(err.Error(), "--status-http "+at.String()) {
 		t.Error(err)
 	}
 	for addr, ok := range map[string]bool{"127.0.0.1:0": true, "[::1]:80": true, "localhost:80": true, ":80": false, "0.0.0.0:80": false, "10.0.0.1:80": false, "127.0.0.1": false, "example.com:80": false} {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"os"
 	"strings"
@@ -28,4 +29,11 @@ func notify(state ...string) error {
 		return fmt.Errorf("NOTIFY_SOCKET: %w", err)
 	}
 	return nil
+}
+
+// notifyLogged tells systemd, and whoever reads the log if it does not listen.
+func notifyLogged(log *slog.Logger, state ...string) {
+	if err := notify(state...); err != nil {
+		log.Warn("systemd not told", "err", err)
+	}
 }

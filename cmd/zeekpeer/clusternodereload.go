@@ -17,14 +17,21 @@ type layoutChange struct {
 
 // changedLayout says what has changed in a layout, and what of it matters to the node of that name while it runs: all
 // that a node makes of its layout, it makes when it starts.
-func changedLayout(was, is *layout.Layout, self string) (changes []layoutChange) {
+func changedLayout(was, is *layout.Layout, self string) (changes []layoutChange, err error) {
+	before, err := layoutTree(was)
+	if err != nil {
+		return nil, err
+	}
+	after, err := layoutTree(is)
+	if err != nil {
+		return nil, err
+	}
 	add := func(restart bool, format string, args ...any) {
 		changes = append(changes, layoutChange{fmt.Sprintf(format, args...), restart})
 	}
 	if was.Version != is.Version {
 		add(true, "the version of Zeek was %v, is %v", was.Version, is.Version)
 	}
-	before, after := layoutTree(was), layoutTree(is)
 	for _, c := range differences(before.options, after.options) {
 		add(c.key != "node", "option %s was %v, is %v", c.key, text(c.was), text(c.is))
 	}
@@ -66,7 +73,7 @@ func changedLayout(was, is *layout.Layout, self string) (changes []layoutChange)
 			add(true, "store %s is another", name)
 		}
 	}
-	return changes
+	return changes, nil
 }
 
 func text(v any) string {
@@ -82,13 +89,13 @@ type tree struct {
 	nodes, stores map[string]map[string]any
 }
 
-func layoutTree(l *layout.Layout) tree {
+func layoutTree(l *layout.Layout) (tree, error) {
 	var all struct {
 		Options       map[string]any
 		Nodes, Stores []map[string]any
 	}
 	if err := json.Unmarshal(l.JSON(), &all); err != nil {
-		panic(err) // it is our own
+		return tree{}, fmt.Errorf("%s as JSON: %w", l.Source, err)
 	}
 	byName := func(list []map[string]any) map[string]map[string]any {
 		m := make(map[string]map[string]any, len(list))
@@ -97,7 +104,7 @@ func layoutTree(l *layout.Layout) tree {
 		}
 		return m
 	}
-	return tree{all.Options, byName(all.Nodes), byName(all.Stores)}
+	return tree{all.Options, byName(all.Nodes), byName(all.Stores)}, nil
 }
 
 // A difference is a key of two maps under which they differ.

@@ -3,12 +3,14 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/zeekpeer/zeekpeer/cluster"
 	"github.com/zeekpeer/zeekpeer/cluster/roles"
+	"github.com/zeekpeer/zeekpeer/endpoint/admin"
 )
 
 // clusterPage is where the admin socket and the status server answer with a nodeStatus.
@@ -65,16 +67,21 @@ func checkLoopback(addr string) error {
 	return fmt.Errorf("not on loopback: whoever reaches it could read, want 127.0.0.1:PORT or [::1]:PORT")
 }
 
-// serveStatus answers with the status of a node at http://ADDR/v1/cluster until it is told to stop.
-func serveStatus(n *cluster.Node, role *roles.State, addr string) (at net.Addr, stop func(), err error) {
+// clusterStatus is the page with the status of a node.
+func clusterStatus(n *cluster.Node, role *roles.State) admin.Page {
+	return admin.Page{Path: clusterPage, Get: func() any { return statusOf(n, role) }}
+}
+
+// serveStatus serves a page of the admin socket at http://ADDR, too, until it is told to stop.
+func serveStatus(addr string, page admin.Page, stderr io.Writer) (at net.Addr, stop func(), err error) {
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--status-http %s: %w", addr, reason(err))
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+clusterPage, func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET "+page.Path, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(statusOf(n, role))
+		json.NewEncoder(w).Encode(page.Get())
 	})
 	server := &http.Server{
 		Handler:           mux,
@@ -89,5 +96,6 @@ func serveStatus(n *cluster.Node, role *roles.State, addr string) (at net.Addr, 
 		defer close(done)
 		server.Serve(l) // until stop
 	}()
+	fmt.Fprintf(stderr, "status at http://%v%s\n", l.Addr(), page.Path)
 	return l.Addr(), func() { server.Close(); <-done }, nil
 }

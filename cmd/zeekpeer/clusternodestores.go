@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"log/slog"
-	"os"
-	"path/filepath"
 
 	"github.com/zeekpeer/zeekpeer/cluster/layout"
 	"github.com/zeekpeer/zeekpeer/store"
@@ -49,16 +47,12 @@ func (b *clusterBackends) load(l *layout.Layout, name string) error {
 	return nil
 }
 
-// openStore opens one, in a directory that is made if it is missing, as Zeek does.
+// openStore opens one, nil for one in memory. A directory that is missing is made, as Zeek does.
 func (b *clusterBackends) openStore(i layout.StoreInfo) (store.Backend, error) {
 	if i.Backend == layout.Memory {
 		return nil, nil
 	}
-	if err := os.MkdirAll(filepath.Dir(i.Path), 0o755); err != nil {
-		return nil, fmt.Errorf("store %q: %w", i.Name, err)
-	}
-	f := backendFlags{backend: i.Backend.Word(), path: i.Path, synchronous: "full", failure: "fail"}
-	return f.open(b.log)
+	return fileBackend(i.Backend.Word(), i.Path).open(b.log)
 }
 
 // take gives one to the node, which closes it.

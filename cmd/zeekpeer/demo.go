@@ -417,8 +417,10 @@ func (d *demo) end() error {
 	for _, n := range d.nodes {
 		n.leave()
 	}
+	ctx, cancel := context.WithTimeout(context.Background(), demoLeave) // for all together
+	defer cancel()
 	for _, n := range d.nodes {
-		n.wait()
+		n.wait(ctx)
 	}
 	if d.dir == "" {
 		return nil

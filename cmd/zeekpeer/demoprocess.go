@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// demoLeave is how long a process of the demo may take to end when it is told to.
+// demoLeave is how long the processes of the demo may take to end when they are told to.
 const demoLeave = 10 * time.Second
 
 // A demoRequest is a line to a process of the demo, which answers each with one line.
@@ -160,16 +160,14 @@ func (n *demoNode) leave() {
 	}
 }
 
-// wait waits for that, as long as it takes and no longer than is good.
-func (n *demoNode) wait() {
+// wait waits for that until ctx ends, and then kills the process.
+func (n *demoNode) wait(ctx context.Context) {
 	if n.cmd == nil {
 		return
 	}
-	timer := time.NewTimer(demoLeave)
-	defer timer.Stop()
 	select {
 	case <-n.done:
-	case <-timer.C:
+	case <-ctx.Done():
 		n.cmd.Process.Kill()
 		<-n.done
 	}

@@ -61,6 +61,11 @@ func (f *nodeFlags) check() (id wire.EndpointID, level slog.Level, err error) {
 			return id, level, usageError("--peer %s: %w", addr, err)
 		}
 	}
+	return f.checkValues()
+}
+
+// checkValues is check without the addresses, which a node of a cluster has from its layout.
+func (f *nodeFlags) checkValues() (id wire.EndpointID, level slog.Level, err error) {
 	if !slices.Contains([]string{"text", "json", "none"}, f.output) {
 		return id, level, usageError("--output %s: want text, json or none", f.output)
 	}

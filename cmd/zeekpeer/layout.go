@@ -42,12 +42,7 @@ do for Zeek: CLUSTER_NODE, ZEEK_DEFAULT_LISTEN_ADDRESS, ZEEK_DEFAULT_CONNECT_RET
 Exit codes: 0 success; 1 the layout cannot work, or check --strict has warnings; 2 wrong command line.`,
 		Example: `  zeekpeer layout check cluster-layout.zeek
   zeekpeer layout show --format svg node.cfg > cluster.svg`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError("unknown command %q for %q", args[0], cmd.CommandPath())
-			}
-			return cmd.Help()
-		},
+		RunE: helpOnly,
 	}
 	cmd.AddCommand(layoutCheckCommand(), layoutShowCommand())
 	return cmd

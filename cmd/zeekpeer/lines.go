@@ -43,14 +43,14 @@ func readLines(ctx context.Context, r io.Reader, lines chan<- line) {
 	})
 }
 
-// eachLine calls f with each line of r that is not empty, or with what keeps more from being read, until
-// that or until f returns false.
+// eachLine calls f with each line of r that is not blank, as it is, or with what keeps more from being read, until
+// that or until f returns false. The text is good until f returns.
 func eachLine(r io.Reader, f func(number int, text []byte, err error) (more bool)) {
 	scanner := bufio.NewScanner(r)
 	scanner.Buffer(nil, maxLine)
 	number := 1
 	for ; scanner.Scan(); number++ {
-		if text := bytes.TrimSpace(scanner.Bytes()); len(text) > 0 && !f(number, text, nil) {
+		if text := scanner.Bytes(); len(bytes.TrimSpace(text)) > 0 && !f(number, text, nil) {
 			return
 		}
 	}

@@ -12,12 +12,7 @@ func logCommand() *cobra.Command {
 nodes do.`,
 		Example: `  zeekpeer log read conn.log --where 'id.resp_p == 443' --to json
   generate | zeekpeer log write --to 127.0.0.1:27761 --stream MyModule::LOG --path my_module --columns 'ts:time,msg:string'`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError("unknown command %q for %q", args[0], cmd.CommandPath())
-			}
-			return cmd.Help()
-		},
+		RunE: helpOnly,
 	}
 	cmd.AddCommand(logReadCommand(), logWriteCommand())
 	return cmd

@@ -185,7 +185,10 @@ func (f *loggerFlags) serve(ctx context.Context, all *clusterNodeFlags, name str
 	w.banner()
 	err = w.begin(n.Endpoint, topics, greeting(n.Endpoint, name))
 	if err == nil && all.statusHTTP != "" {
-		err = w.serveStatus(all.statusHTTP)
+		var stop func()
+		if _, stop, err = serveStatus(all.statusHTTP, w.page(), stderr); err == nil {
+			defer stop()
+		}
 	}
 	if err == nil {
 		err = n.connect(ctx)
@@ -200,11 +203,4 @@ func (f *loggerFlags) serve(ctx context.Context, all *clusterNodeFlags, name str
 	}
 	n.end()
 	return errors.Join(err, w.end())
-}
-
-// notifyLogged tells systemd, and whoever reads the log if it does not listen.
-func notifyLogged(log *slog.Logger, state ...string) {
-	if err := notify(state...); err != nil {
-		log.Warn("systemd not told", "err", err)
-	}
 }

@@ -1,11 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"sync"
 	"time"
@@ -42,39 +39,10 @@ func (w *logging) page() admin.Page {
 	return admin.Page{Path: loggerPage, Get: func() any { return w.status() }}
 }
 
-// serveStatus answers with the status at http://ADDR/v1/logger until the end.
-func (w *logging) serveStatus(addr string) error {
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return fmt.Errorf("--status-http %s: %w", addr, reason(err))
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+loggerPage, func(rw http.ResponseWriter, _ *http.Request) {
-		rw.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(rw).Encode(w.status())
-	})
-	server := &http.Server{
-		Handler:           mux,
-		ReadHeaderTimeout: 5 * time.Second,
-		ReadTimeout:       10 * time.Second,
-		WriteTimeout:      10 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		server.Serve(l) // until the end
-	}()
-	w.server = func() { server.Close(); <-done }
-	fmt.Fprintf(w.stderr, "status at http://%v%s\n", l.Addr(), loggerPage)
-	return nil
-}
-
 // show shows the counters on a terminal, once a second, until the end.
 func (w *logging) show() {
 	line, ok := w.stderr.(*liveLine)
-	if !ok || line.terminal == nil {
+	if !ok || !line.live() {
 		return
 	}
 	const every = time.Second
@@ -130,6 +98,9 @@ func newLiveLine(out io.Writer) *liveLine {
 	return l
 }
 
+// live tells whether there is a terminal, and so a line that changes.
+func (l *liveLine) live() bool { return l.terminal != nil }
+
 const clearLine = "\r\x1b[K"
 
 // Write writes lines above the one that changes.
@@ -143,7 +114,7 @@ func (l *liveLine) Write(b []byte) (int, error) {
 	return l.out.Write(b)
 }
 
-// show replaces the last line.
+// show replaces the last line of the terminal; "" takes it away.
 func (l *liveLine) show(text string) {
 	width, _, err := terminalSize(l.terminal)
 	if err == nil && width > 1 {

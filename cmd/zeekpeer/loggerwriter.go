@@ -47,7 +47,6 @@ type logging struct {
 	reading  sync.WaitGroup
 	stop     chan struct{} // ends what shows the status
 	showing  sync.WaitGroup
-	server   func() // stops it
 
 	mu    sync.Mutex
 	names map[wire.EndpointID]string // by hello
@@ -214,9 +213,6 @@ func (w *logging) end() error {
 	ctx, cancel := context.WithTimeout(context.Background(), logsPatience)
 	defer cancel()
 	err := w.receiver.Close(ctx)
-	if w.server != nil {
-		w.server()
-	}
 	s, f := w.receiver.Status(), w.files.Status()
 	if err != nil && s.Lost == 0 {
 		err = fmt.Errorf("logs: %w", err)

@@ -253,9 +253,7 @@ func (r *logReader) begin(l *logfile.Log, file string) error {
 	o := logs.DefaultOptions()
 	o.JSON = r.to == "json" || r.to == "" && l.JSON
 	path := cmp.Or(l.Path, logName(file))
-	if r.format != nil && r.footer && slices.EqualFunc(r.fields, fields, func(a, b zeek.Field) bool {
-		return a.Name == b.Name && a.Type == b.Type && a.Subtype == b.Subtype
-	}) && !o.JSON {
+	if r.format != nil && r.footer && logs.SameColumns(r.fields, fields) && !o.JSON {
 		return nil // the same columns, as in the next of several rotated files
 	}
 	r.end()

@@ -59,7 +59,7 @@ func (f *nodeFlags) start(stderr io.Writer, everyPeer bool, opts ...endpoint.Opt
 
 // connect listens and dials.
 func (n *node) connect(ctx context.Context) error {
-	if err := n.observe(); err != nil {
+	if err := n.observe(n.Endpoint, n.flags.observe, n.stderr); err != nil {
 		return err
 	}
 	for _, addr := range n.flags.listen {
@@ -105,6 +105,19 @@ func (n *node) whilePeers(ctx context.Context) (context.Context, context.CancelC
 		end(errNoPeer)
 	}()
 	return ctx, end
+}
+
+// work waits for the end of the work: until --for is over, ctx ends, or nobody can be a peer any more, which is an error.
+func (n *node) work(ctx context.Context) error {
+	ctx, cancel := n.flags.limited(ctx)
+	defer cancel()
+	working, done := n.whilePeers(ctx)
+	defer done(nil)
+	<-working.Done()
+	if context.Cause(working) == errNoPeer {
+		return errNoPeer
+	}
+	return nil
 }
 
 // waitForPeers waits for the peers that the flags ask for.

@@ -21,14 +21,13 @@ import (
 
 // A replayer is one run of replay.
 type replayer struct {
-	flags    nodeFlags
-	to       string
-	speed    string
-	options  replay.Options
-	stderr   io.Writer
-	count    replay.Count
-	start    time.Time
-	terminal bool
+	flags   nodeFlags
+	to      string
+	speed   string
+	options replay.Options
+	stderr  *liveLine
+	count   replay.Count
+	start   time.Time
 }
 
 func replayCommand() *cobra.Command {
@@ -64,7 +63,7 @@ Exit codes: 0 success; 1 error, such as a node that went before all was sent; 2 
 			return nil
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			r.stderr = cmd.ErrOrStderr()
+			r.stderr = newLiveLine(cmd.ErrOrStderr())
 			return r.run(cmd.Context(), args)
 		},
 	}
@@ -230,11 +229,7 @@ func (r *replayer) play(ctx context.Context, links []*replay.Link, stop context.
 
 // step returns how often progress is told: often on a terminal, where it takes one line.
 func (r *replayer) step() time.Duration {
-	if file, ok := r.stderr.(*os.File); ok {
-		_, _, err := terminalSize(file)
-		r.terminal = err == nil
-	}
-	if r.terminal {
+	if r.stderr.live() {
 		return progressStep
 	}
 	return 10 * time.Second
@@ -245,12 +240,9 @@ func (r *replayer) progress(end bool) {
 	messages, rows := r.count.Messages.Load(), r.count.Rows.Load()
 	text := fmt.Sprintf("sent %d messages, %d rows of logs, %d bytes, in %.3f s (%.0f messages/s, %.0f rows/s)",
 		messages, rows, r.count.Bytes.Load(), seconds, float64(messages)/seconds, float64(rows)/seconds)
-	switch {
-	case r.terminal && end:
-		fmt.Fprintf(r.stderr, "\r%s\n", text)
-	case r.terminal:
-		fmt.Fprintf(r.stderr, "\r%s", text)
-	default:
-		fmt.Fprintln(r.stderr, text)
+	if r.stderr.live() && !end {
+		r.stderr.show(text)
+		return
 	}
+	fmt.Fprintln(r.stderr, text)
 }

@@ -59,6 +59,17 @@ func (f *securityFlags) load() (s security, err error) {
 	return s, err
 }
 
+// describe says how connections are protected.
+func (s *security) describe() string {
+	switch s.mode.String() {
+	case "off":
+		return "plain TCP: nothing is encrypted, nobody authenticated"
+	case "anonymous":
+		return "anonymous TLS: encrypted, nobody authenticated"
+	}
+	return "TLS with certificates"
+}
+
 // options returns the options of a node that is so protected.
 func (s *security) options() []endpoint.Option {
 	opts := []endpoint.Option{endpoint.WithSecurity(s.mode)}

@@ -43,12 +43,7 @@ effect; 2 wrong command line; 3 no master in time, or no answer from it.`,
   zeekpeer store put  --peer 127.0.0.1:9999 blocklist addr:10.0.0.1 "port scan" --expire 1h
   zeekpeer store get  --peer 127.0.0.1:9999 blocklist addr:10.0.0.1
   zeekpeer store dump --peer 127.0.0.1:9999 blocklist > blocklist.json`,
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return usageError("unknown command %q for %q", args[0], cmd.CommandPath())
-			}
-			return cmd.Help()
-		},
+		RunE: helpOnly,
 	}
 	cmd.AddCommand(storeServeCommand(), storeGetCommand(), storeKeysCommand())
 	for i := range mutations {
@@ -56,6 +51,14 @@ effect; 2 wrong command line; 3 no master in time, or no answer from it.`,
 	}
 	cmd.AddCommand(storeDumpCommand(), storeLoadCommand(), storeWatchCommand(), storeStatusCommand(), storeConvertCommand())
 	return cmd
+}
+
+// helpOnly is what a command does that has others below it and none of its own to do.
+func helpOnly(cmd *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usageError("unknown command %q for %q", args[0], cmd.CommandPath())
+	}
+	return cmd.Help()
 }
 
 // dashes explains the error that an argument such as -3 leads to.

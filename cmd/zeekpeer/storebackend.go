@@ -34,6 +34,11 @@ func (f *backendFlags) add(flags *pflag.FlagSet) {
 	flags.BoolVar(&f.integrity, "integrity-check", false, "of sqlite, check the whole file first")
 }
 
+// fileBackend is a backend in a file or directory, with the defaults of the flags.
+func fileBackend(kind, path string) *backendFlags {
+	return &backendFlags{backend: kind, path: path, synchronous: "full", failure: "fail"}
+}
+
 // check refuses flags that do not go together.
 func (f *backendFlags) check(changed func(flag string) bool) error {
 	if !slices.Contains([]string{"memory", "pebble", "sqlite"}, f.backend) {

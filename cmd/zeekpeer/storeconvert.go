@@ -63,7 +63,7 @@ func parseBackend(flag, value string) (*backendFlags, error) {
 	if (kind != "pebble" && kind != "sqlite") || path == "" {
 		return nil, usageError("--%s %s: want pebble:DIRECTORY or sqlite:FILE", flag, value)
 	}
-	return &backendFlags{backend: kind, path: path, synchronous: "full", failure: "fail"}, nil
+	return fileBackend(kind, path), nil
 }
 
 func convert(ctx context.Context, from, to *backendFlags, stderr io.Writer) error {

@@ -81,9 +81,12 @@ Exit codes: 0 success; 1 error; 2 wrong command line; 3 no master in time.`,
 				return err
 			}
 			out := bufio.NewWriterSize(cmd.OutOrStdout(), 64<<10)
-			for _, key := range keys.Elems() {
+			for i, key := range keys.Elems() {
+				if cmd.Context().Err() != nil {
+					return fmt.Errorf("interrupted after %d keys", i)
+				}
 				err := f.print(out, func(dst []byte) []byte { return data.AppendText(dst, key) }, func(dst []byte) []byte { return appendJSONValue(dst, key) })
-				if err != nil || cmd.Context().Err() != nil {
+				if err != nil {
 					return err
 				}
 			}

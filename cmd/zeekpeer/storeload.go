@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -314,26 +313,12 @@ type textLine struct {
 // after the end of ctx it goes on to wait for one more line.
 func readTextLines(ctx context.Context, r io.Reader, lines chan<- textLine) {
 	defer close(lines)
-	send := func(l textLine) bool {
+	eachLine(r, func(number int, text []byte, err error) (more bool) {
 		select {
-		case lines <- l:
+		case lines <- textLine{number, bytes.Clone(text), err}:
 			return true
 		case <-ctx.Done():
 			return false
 		}
-	}
-	scanner := bufio.NewScanner(r)
-	scanner.Buffer(nil, maxLine)
-	number := 1
-	for ; scanner.Scan(); number++ {
-		if text := scanner.Bytes(); len(bytes.TrimSpace(text)) > 0 && !send(textLine{number: number, text: bytes.Clone(text)}) {
-			return
-		}
-	}
-	if err := scanner.Err(); err != nil {
-		if errors.Is(err, bufio.ErrTooLong) {
-			err = fmt.Errorf("longer than %d bytes", maxLine)
-		}
-		send(textLine{number: number, err: err})
-	}
+	})
 }

@@ -57,13 +57,13 @@ Exit codes: 0 success; 1 error, such as a file that is locked or damaged; 2 wron
 	return cmd
 }
 
-func serveStore(ctx context.Context, f *nodeFlags, b *backendFlags, name string, stderr io.Writer, quiet bool) error {
+func serveStore(ctx context.Context, f *nodeFlags, b *backendFlags, name string, stderr io.Writer, levelChosen bool) error {
 	if _, _, err := f.check(); err != nil {
 		return err
 	}
 	// Who attaches is of interest, and little else is logged at this level.
 	log := slog.New(slog.NewTextHandler(stderr, nil))
-	if quiet {
+	if levelChosen {
 		log = f.logger(stderr)
 	}
 	backend, err := b.open(log)
@@ -100,29 +100,10 @@ func serveStore(ctx context.Context, f *nodeFlags, b *backendFlags, name string,
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := f.limited(ctx)
-	defer cancel()
-	working, done := n.whilePeers(ctx)
-	defer done(nil)
-	<-working.Done()
-	if context.Cause(working) == errNoPeer {
-		err = errNoPeer
-	}
-	err = errors.Join(err, s.Status().Err, s.Close())
+	err = errors.Join(n.work(ctx), s.Status().Err, s.Close())
 	n.end()
 	end := s.Status()
 	fmt.Fprintf(stderr, "%s: %d entries, %d bytes, %d events, %d attached clones, %d rejected commands; %v\n",
 		name, end.Entries, end.Bytes, end.Seq-start.Seq, end.Attaches, end.Rejected, b)
 	return err
-}
-
-// describe says how connections are protected.
-func (s *security) describe() string {
-	switch s.mode.String() {
-	case "off":
-		return "plain TCP: nothing is encrypted, nobody authenticated"
-	case "anonymous":
-		return "anonymous TLS: encrypted, nobody authenticated"
-	}
-	return "TLS with certificates"
 }

@@ -57,17 +57,26 @@ Exit codes: 0 success; 1 error, peers gone, or, with --verify, invalid messages;
 	return cmd
 }
 
+// subscribe subscribes to topics of the command line.
+func (n *node) subscribe(topics []string, opts ...endpoint.SubscribeOption) (*endpoint.Subscription, error) {
+	s, err := n.Subscribe(topics, opts...)
+	if blocks, ok := errors.AsType[*endpoint.BlocksStoresError](err); ok {
+		return nil, usageError("subscribing to %q keeps Zeek nodes from creating stores whose topics begin so. Use a longer topic, or add --i-know-this-blocks-stores", blocks.Topic)
+	} else if err != nil {
+		return nil, usageError("%w", err)
+	}
+	return s, nil
+}
+
 func sub(ctx context.Context, f *nodeFlags, topics []string, opts []endpoint.SubscribeOption, t *tally) error {
 	n, err := f.start(t.stderr, true)
 	if err != nil {
 		return err
 	}
 	defer n.end()
-	s, err := n.Subscribe(topics, opts...)
-	if blocks, ok := errors.AsType[*endpoint.BlocksStoresError](err); ok {
-		return usageError("subscribing to %q keeps Zeek nodes from creating stores whose topics begin so. Use a longer topic, or add --i-know-this-blocks-stores", blocks.Topic)
-	} else if err != nil {
-		return usageError("%w", err)
+	s, err := n.subscribe(topics, opts...)
+	if err != nil {
+		return err
 	}
 	if err := n.connect(ctx); err != nil {
 		return err

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -150,14 +149,7 @@ func (f *serveFlags) run(ctx context.Context, topics []string, stderr io.Writer)
 	if err := n.connect(ctx); err != nil {
 		return err
 	}
-	ctx, cancel := f.limited(ctx)
-	defer cancel()
-	working, done := n.whilePeers(ctx)
-	defer done(nil)
-	<-working.Done()
-	if context.Cause(working) == errNoPeer {
-		err = errNoPeer
-	}
+	err = n.work(ctx)
 	shutdown(server)
 	n.end()
 	report(stderr, n.Stats(), server)
@@ -173,11 +165,9 @@ func (n *node) relay(topics []string, blocksStores bool) error {
 	if blocksStores {
 		opts = append(opts, endpoint.AllowBlockingStores())
 	}
-	s, err := n.Subscribe(topics, opts...)
-	if blocks, ok := errors.AsType[*endpoint.BlocksStoresError](err); ok {
-		return usageError("subscribing to %q keeps Zeek nodes from creating stores whose topics begin so. Use a longer topic, or add --i-know-this-blocks-stores", blocks.Topic)
-	} else if err != nil {
-		return usageError("%w", err)
+	s, err := n.subscribe(topics, opts...)
+	if err != nil {
+		return err
 	}
 	go func() {
 		for range s.Messages(context.Background()) { // until the node ends
@@ -225,7 +215,7 @@ func (f *nodeFlags) addExcept(cmd *cobra.Command, except ...string) {
 
 // logger returns a logger for what is not the endpoint.
 func (f *nodeFlags) logger(stderr io.Writer) *slog.Logger {
-	_, level, _ := f.check()
+	_, level, _ := f.checkValues()
 	return slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: level}))
 }
 

@@ -9,76 +9,22 @@ import (
 	"strings"
 
 	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/lexer"
-	"github.com/goccy/go-yaml/parser"
-	"github.com/goccy/go-yaml/token"
 
+	"github.com/zeekpeer/zeekpeer/internal/yamlfile"
 	"github.com/zeekpeer/zeekpeer/wire"
 )
 
 // parse reads the rules in text. It notes what is wrong and goes on, so that one look at the errors is enough.
 func parse(name string, text []byte) (set *ruleSet, err error) {
 	p := &fileParser{file: name}
-	defer func() {
-		if r := recover(); r != nil { // of the YAML parser
-			set, err = nil, &Error{File: name, Err: fmt.Errorf("not YAML: %v", r)}
-		}
-	}()
-	words := lexer.Tokenize(string(text))
-	if t := tooDeep(words); t != nil {
-		e := &Error{File: name, Err: errDeep}
-		e.Line, e.Column = position(t)
-		return nil, e
+	err = yamlfile.Parse(string(text), yamlfile.Any, func(body ast.Node, more []ast.Node) { set = p.ruleSet(body, more) })
+	if wrong, ok := errors.AsType[*yamlfile.Error](err); ok {
+		return nil, &Error{File: name, Line: wrong.Line, Column: wrong.Column, Err: err}
 	}
-	file, err := parser.Parse(words, 0)
-	if err != nil {
-		return nil, p.notYAML(err)
-	}
-	set = p.ruleSet(file)
 	if len(p.errs) > 0 {
 		return nil, errors.Join(p.errs...)
 	}
 	return set, nil
-}
-
-// maxNesting bounds what stands within each other, of which rules have six. For what is deep the YAML parser
-// takes memory by the square of the depth, and stack without end.
-const maxNesting = 16
-
-var errDeep = fmt.Errorf("more than %d mappings or lists within each other, or anchors, tags or keys with ?, which rules do not have", maxNesting)
-
-// tooDeep returns the first token that stands deeper than any of a rule, before the YAML parser sees it; nil if
-// there is none. Outside of brackets what is deeper stands further to the right, or else behind a mark that is
-// counted by the line.
-func tooDeep(words token.Tokens) *token.Token {
-	var indents []int        // of the lines that hold this one
-	var closing []token.Type // of the brackets that are open
-	marks, line := 0, 0
-	for _, t := range words {
-		if at, column := position(t); at != line {
-			line, marks = at, 0
-			for len(indents) > 0 && indents[len(indents)-1] >= column {
-				indents = indents[:len(indents)-1]
-			}
-			indents = append(indents, column)
-		}
-		switch t.Type {
-		case token.MappingStartType:
-			closing = append(closing, token.MappingEndType)
-		case token.SequenceStartType:
-			closing = append(closing, token.SequenceEndType)
-		case token.MappingEndType, token.SequenceEndType:
-			if last := len(closing) - 1; last >= 0 && closing[last] == t.Type {
-				closing = closing[:last]
-			}
-		case token.SequenceEntryType, token.MappingKeyType, token.AnchorType, token.TagType:
-			marks++
-		}
-		if max(len(indents), len(closing), marks) > maxNesting {
-			return t
-		}
-	}
-	return nil
 }
 
 type fileParser struct {
@@ -89,44 +35,8 @@ type fileParser struct {
 // fail notes an error at a place.
 func (p *fileParser) fail(at ast.Node, format string, args ...any) {
 	e := &Error{File: p.file, Err: fmt.Errorf(format, args...)}
-	e.Line, e.Column = place(at)
+	e.Line, e.Column = yamlfile.Position(at)
 	p.errs = append(p.errs, e)
-}
-
-// place returns where a node begins. The token of a mapping is its first colon.
-func place(n ast.Node) (line, column int) {
-	switch n := n.(type) {
-	case nil:
-		return 0, 0
-	case *ast.MappingNode:
-		if !n.IsFlowStyle && len(n.Values) > 0 {
-			return place(n.Values[0].Key)
-		}
-	case *ast.MappingValueNode:
-		return place(n.Key)
-	}
-	return position(n.GetToken())
-}
-
-func position(t *token.Token) (line, column int) {
-	if t == nil || t.Position == nil {
-		return 0, 0
-	}
-	return t.Position.Line, t.Position.Column
-}
-
-// notYAML returns the error of the YAML parser with its place.
-func (p *fileParser) notYAML(err error) error {
-	e := &Error{File: p.file, Err: err}
-	var placed interface {
-		GetToken() *token.Token
-		GetMessage() string
-	}
-	if errors.As(err, &placed) {
-		e.Line, e.Column = position(placed.GetToken())
-		e.Err = errors.New(placed.GetMessage())
-	}
-	return e
 }
 
 // A field is a key of a mapping with its value.
@@ -139,13 +49,8 @@ type field struct {
 // fields returns the fields of a mapping, in their order. what names the mapping in errors, known are the
 // keys that it may have.
 func (p *fileParser) fields(n ast.Node, what string, known ...string) (all []field) {
-	var pairs []*ast.MappingValueNode
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		pairs = n.Values
-	case *ast.MappingValueNode:
-		pairs = []*ast.MappingValueNode{n}
-	default:
+	pairs, ok := yamlfile.Pairs(n)
+	if !ok {
 		p.unexpected(n, what, "a mapping with "+strings.Join(known, ", "))
 		return nil
 	}
@@ -169,19 +74,13 @@ func (p *fileParser) fields(n ast.Node, what string, known ...string) (all []fie
 
 // unexpected notes a value of the wrong kind.
 func (p *fileParser) unexpected(n ast.Node, what, want string) {
-	switch n := n.(type) {
-	case nil:
-		p.fail(nil, "%s: nothing there, want %s", what, want)
-	case *ast.NullNode:
-		p.fail(n, "%s: nothing there, want %s", what, want)
-	case *ast.AliasNode:
+	switch kind := yamlfile.KindOf(n); kind {
+	case yamlfile.Alias:
 		p.fail(n, "%s: an alias, want %s; a text that begins with * must be in quotes", what, want)
-	case *ast.MappingNode, *ast.MappingValueNode:
-		p.fail(n, "%s: a mapping, want %s", what, want)
-	case *ast.SequenceNode:
-		p.fail(n, "%s: a list, want %s", what, want)
-	default:
+	case "":
 		p.fail(n, "%s: got %s, want %s", what, clipped(n.String()), want)
+	default:
+		p.fail(n, "%s: %s, want %s", what, kind, want)
 	}
 }
 
@@ -193,16 +92,9 @@ func clipped(s string) string {
 	return fmt.Sprintf("%q", s)
 }
 
-func (p *fileParser) ruleSet(file *ast.File) *ruleSet {
-	var body ast.Node
-	for _, doc := range file.Docs {
-		switch {
-		case doc.Body == nil:
-		case body != nil:
-			p.fail(doc.Body, "a second document, want one")
-		default:
-			body = doc.Body
-		}
+func (p *fileParser) ruleSet(body ast.Node, more []ast.Node) *ruleSet {
+	for _, n := range more {
+		p.fail(n, "a second document, want one")
 	}
 	if body == nil {
 		p.fail(nil, "%w", errEmpty)
@@ -240,7 +132,7 @@ func (p *fileParser) ruleSet(file *ast.File) *ruleSet {
 
 // rule reads a rule, or the default, which has neither name nor match.
 func (p *fileParser) rule(n ast.Node, what, title string, matches bool) (r rule) {
-	line, _ := place(n)
+	line, _ := yamlfile.Position(n)
 	r.title = fmt.Sprintf("%s (line %d)", title, line)
 	known := []string{"refuse", "publish", "subscribe", "commands", "logs", "identifiers", "read_only"}
 	if matches {
@@ -345,16 +237,16 @@ func parseNet(s string) (netip.Prefix, error) {
 
 // text returns the value of a scalar that is a text.
 func (p *fileParser) text(n ast.Node, what string) (string, bool) {
-	switch n := n.(type) {
-	case *ast.StringNode:
-		return n.Value, true
-	case *ast.LiteralNode:
-		return n.Value.Value, true
+	text, ok := yamlfile.Text(n)
+	if ok {
+		return text, true
+	}
+	switch n.(type) {
 	case *ast.IntegerNode, *ast.FloatNode, *ast.BoolNode:
 		p.fail(n, "%s: %s is no text, put it in quotes if you mean it", what, clipped(n.String()))
-		return "", false
+	default:
+		p.unexpected(n, what, "a text")
 	}
-	p.unexpected(n, what, "a text")
 	return "", false
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/zeekpeer/zeekpeer/store"
 	"github.com/zeekpeer/zeekpeer/wire/data"
@@ -18,8 +19,9 @@ func (c *column) Scan(v any) error {
 }
 
 // load calls yield for each record, in canonical form. Other programs may have written keys in other
-// forms, which neither we nor a Zeek node would ever find again; those rows are replaced.
-func (d *database) load(yield func(store.Record) error) error {
+// forms, which neither we nor a Zeek node would ever find again; those rows are replaced, and log tells of those that are
+// lost by that.
+func (d *database) load(log *slog.Logger, yield func(store.Record) error) error {
 	rows, err := d.conn.QueryContext(ctx, "select key, value, expiry from store")
 	if err != nil {
 		return explain(err)
@@ -47,7 +49,12 @@ func (d *database) load(yield func(store.Record) error) error {
 	if err = errors.Join(err, rows.Close()); err != nil || len(odd) == 0 {
 		return err
 	}
-	return d.replaceOdd(odd, yield)
+	lost, err := d.replaceOdd(odd, yield)
+	if err == nil && len(lost) > 0 {
+		log.Warn("store: rows were removed whose keys are written in another form than those of rows that are there, too, and stay",
+			"rows", len(lost), "first", fmt.Sprintf("x'%x'", lost[0]))
+	}
+	return err
 }
 
 // An oddRow is a row whose key is not in canonical form.
@@ -56,18 +63,21 @@ type oddRow struct {
 	store.Record
 }
 
-// replaceOdd puts records under their right keys. If there is something already, that stays.
-func (d *database) replaceOdd(odd []oddRow, yield func(store.Record) error) error {
-	return d.transaction(func() error {
+// replaceOdd puts records under their right keys. If there is something already, that stays, and the row is lost: it
+// returns the keys of those as they were stored.
+func (d *database) replaceOdd(odd []oddRow, yield func(store.Record) error) (lost []string, err error) {
+	err = d.transaction(func() error {
 		for _, row := range odd {
 			if _, err := d.erase.ExecContext(ctx, []byte(row.stored)); err != nil {
 				return explain(err)
 			}
 			var n int
-			if found, err := d.get(&n, "select 1 from store where key = ?", row.Key); err != nil || found {
-				if err != nil {
-					return explain(err)
-				}
+			taken, err := d.get(&n, "select 1 from store where key = ?", row.Key)
+			if err != nil {
+				return explain(err)
+			}
+			if taken {
+				lost = append(lost, row.stored)
 				continue
 			}
 			if err := d.change(&store.Change{Record: row.Record}); err != nil {
@@ -79,6 +89,7 @@ func (d *database) replaceOdd(odd []oddRow, yield func(store.Record) error) erro
 		}
 		return nil
 	})
+	return lost, err
 }
 
 // recordOf returns what a row holds.

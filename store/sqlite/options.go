@@ -63,8 +63,8 @@ func WithFailure(f Failure) Option { return func(o *options) { o.failure = f } }
 // WithIntegrityCheck has the whole file checked when it is opened.
 func WithIntegrityCheck() Option { return func(o *options) { o.integrityCheck = true } }
 
-// WithLogger logs when a damaged file is removed, and when others have written to the file. By default
-// nothing is logged.
+// WithLogger logs when a damaged file is removed, when others have written to the file, and which of their rows are
+// lost because they have the key of another. By default nothing is logged.
 func WithLogger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
 
 // OptionsFrom reads the options as Zeek's scripts give them to the SQLite backend: path, synchronous,

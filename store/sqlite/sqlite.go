@@ -151,9 +151,9 @@ func (b *Backend) State() (state store.State, err error) {
 	return state, err
 }
 
-// Load calls yield for each record.
+// Load calls yield for each record. Rows that other programs have written in other forms than ours are brought into it.
 func (b *Backend) Load(yield func(store.Record) error) error {
-	return b.use(func(d *database) error { return d.load(yield) })
+	return b.use(func(d *database) error { return d.load(b.options.log.With("path", b.path), yield) })
 }
 
 // Commit does the batch in one transaction. After a failure the next Commit opens the file anew; if

@@ -213,13 +213,17 @@ func TestOtherForms(t *testing.T) {
 	}
 	closed(t, b)
 	outside(t, path, "delete from store where key = x'05820062'")
+	var log bytes.Buffer
 	for range 2 {
-		b := open(t, path)
+		b := open(t, path, WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
 		got, err := storetest.Read(b)
 		if err != nil || !maps.Equal(got.Records, want) {
 			t.Errorf("%v, %v", got, err)
 		}
 		closed(t, b)
+	}
+	if text := log.String(); strings.Count(text, "rows were removed") != 1 || !strings.Contains(text, "rows=1 first=x'0102'") || !strings.Contains(text, path) {
+		t.Errorf("log: %s", text)
 	}
 }
 

@@ -52,6 +52,11 @@ func (t LogType) String() string {
 // Container tells whether values of the type hold others.
 func (t LogType) Container() bool { return t == LogSet || t == LogVector }
 
+// Text tells whether values of the type are packed as texts.
+func (t LogType) Text() bool {
+	return t == LogString || t == LogEnum || t == LogFunc || t == LogFile
+}
+
 // Atomic tells whether values of the type may stand in a log, alone or in a set or vector.
 func (t LogType) Atomic() bool {
 	switch t {

@@ -210,8 +210,7 @@ func (c *Cell) number(t LogType) uint64 {
 
 // Text returns the bytes of a string, the name of an enum value or a file, the description of a function.
 func (c *Cell) Text() []byte {
-	switch c.Type {
-	case LogString, LogEnum, LogFunc, LogFile:
+	if c.Type.Text() {
 		return c.body
 	}
 	return nil
@@ -300,10 +299,10 @@ func AppendLogFloat(dst []byte, t LogType, f float64) []byte {
 }
 
 // AppendLogTime appends a time.
-func AppendLogTime(dst []byte, t time.Time) []byte {
-	seconds := float64(t.Unix()) + float64(t.Nanosecond())/1e9
-	return AppendLogFloat(dst, LogTime, seconds)
-}
+func AppendLogTime(dst []byte, t time.Time) []byte { return AppendLogFloat(dst, LogTime, Seconds(t)) }
+
+// Seconds returns a time as logs have it, in seconds since 1970: the same number that reading it as decimal gives.
+func Seconds(t time.Time) float64 { return float64(t.Unix()) + float64(t.Nanosecond())/1e9 }
 
 // AppendLogInterval appends an interval.
 func AppendLogInterval(dst []byte, d time.Duration) []byte {

@@ -2,6 +2,7 @@ package logfile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -161,7 +162,6 @@ func (n *comparison) bind(log *Log) (err error) {
 
 // compare returns what compares a value of a type with a word.
 func (n *comparison) compare(t zeek.LogType, word string) (func(*zeek.Cell) bool, error) {
-	isText := t == zeek.LogString || t == zeek.LogEnum || t == zeek.LogFile || t == zeek.LogFunc
 	switch n.op {
 	case "~", "!~":
 		re, err := regexp.Compile(word)
@@ -180,7 +180,7 @@ func (n *comparison) compare(t zeek.LogType, word string) (func(*zeek.Cell) bool
 		if err == nil && t == zeek.LogAddr {
 			return func(c *zeek.Cell) bool { return net.Contains(c.Addr()) }, nil
 		}
-		if err == nil && isText { // as JSON logs have addresses
+		if err == nil && t.Text() { // as JSON logs have addresses
 			return func(c *zeek.Cell) bool {
 				a, err := netip.ParseAddr(string(c.Text()))
 				return err == nil && net.Contains(a.Unmap())
@@ -204,9 +204,11 @@ func (n *comparison) compare(t zeek.LogType, word string) (func(*zeek.Cell) bool
 
 // orderFor returns what tells whether a value is before or after a word. It is not ok for NaN.
 func orderFor(t zeek.LogType, word string) (func(*zeek.Cell) (order int, ok bool), error) {
+	if t.Text() {
+		want := []byte(word)
+		return func(c *zeek.Cell) (int, bool) { return bytes.Compare(c.Text(), want), true }, nil
+	}
 	switch t {
-	case zeek.LogString, zeek.LogEnum, zeek.LogFile, zeek.LogFunc:
-		return func(c *zeek.Cell) (int, bool) { return bytes.Compare(c.Text(), []byte(word)), true }, nil
 	case zeek.LogAddr:
 		want, err := netip.ParseAddr(word)
 		if err != nil {
@@ -223,29 +225,33 @@ func orderFor(t zeek.LogType, word string) (func(*zeek.Cell) (order int, ok bool
 		if word != "T" && word != "F" {
 			return nil, fmt.Errorf("%q is neither T nor F", word)
 		}
+		want := word == "T"
 		return func(c *zeek.Cell) (int, bool) {
-			if c.Bool() == (word == "T") {
+			switch {
+			case c.Bool() == want:
 				return 0, true
+			case want:
+				return -1, true
 			}
-			return map[bool]int{true: 1, false: -1}[c.Bool()], true
+			return 1, true
 		}, nil
 	}
 	// Whole numbers are compared exactly, which floating point is not from 2^53 on.
 	if n, err := strconv.ParseInt(word, 10, 64); err == nil && t == zeek.LogInt {
-		return func(c *zeek.Cell) (int, bool) { return compare(c.Int(), n), true }, nil
+		return func(c *zeek.Cell) (int, bool) { return cmp.Compare(c.Int(), n), true }, nil
 	}
 	if n, err := strconv.ParseUint(word, 10, 64); err == nil && t == zeek.LogCount {
-		return func(c *zeek.Cell) (int, bool) { return compare(c.Count(), n), true }, nil
+		return func(c *zeek.Cell) (int, bool) { return cmp.Compare(c.Count(), n), true }, nil
 	}
 	if p, ok := parsePort(word); ok && t == zeek.LogPort {
 		return func(c *zeek.Cell) (int, bool) {
 			number, _ := c.Port()
-			return compare(number, uint64(p.Number)), true
+			return cmp.Compare(number, uint64(p.Number)), true
 		}, nil
 	}
 	want, err := strconv.ParseFloat(word, 64)
 	if at, timeErr := time.Parse(time.RFC3339Nano, word); err != nil && t == zeek.LogTime && timeErr == nil {
-		want, err = float64(at.UnixNano())/1e9, nil
+		want, err = zeek.Seconds(at), nil
 	}
 	if d, spanErr := time.ParseDuration(word); err != nil && t == zeek.LogInterval && spanErr == nil {
 		want, err = d.Seconds(), nil
@@ -255,18 +261,8 @@ func orderFor(t zeek.LogType, word string) (func(*zeek.Cell) (order int, ok bool
 	}
 	return func(c *zeek.Cell) (int, bool) {
 		f := numberOf(c)
-		return compare(f, want), f == f && want == want
+		return cmp.Compare(f, want), f == f && want == want
 	}, nil
-}
-
-func compare[N int64 | uint64 | float64](a, b N) int {
-	switch {
-	case a < b:
-		return -1
-	case a > b:
-		return 1
-	}
-	return 0
 }
 
 func numberOf(c *zeek.Cell) float64 {
@@ -284,11 +280,12 @@ func numberOf(c *zeek.Cell) float64 {
 
 // textOf returns a value as text, for regular expressions.
 func textOf(c *zeek.Cell) []byte {
-	switch c.Type {
-	case zeek.LogString, zeek.LogEnum, zeek.LogFile, zeek.LogFunc:
+	if c.Type.Text() {
 		return c.Text()
+	}
+	switch c.Type {
 	case zeek.LogAddr:
-		return []byte(c.Addr().String())
+		return zeek.AppendAddrText(nil, c.Addr())
 	case zeek.LogSubnet:
 		return []byte(c.Subnet().String())
 	case zeek.LogBool:

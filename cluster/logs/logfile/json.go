@@ -141,12 +141,10 @@ func packJSONAtom(dst []byte, t zeek.LogType, value json.RawMessage) ([]byte, er
 		}
 	}
 	refused := func() ([]byte, error) { return dst, fmt.Errorf("%.100s is no %v", value, t) }
-	switch t {
-	case zeek.LogString, zeek.LogEnum, zeek.LogFile, zeek.LogFunc:
-		if !isText {
-			return refused()
-		}
+	if t.Text() && isText {
 		return zeek.AppendLogText(dst, t, word), nil
+	}
+	switch t {
 	case zeek.LogBool:
 		if !isText && (word == "true" || word == "false") {
 			return zeek.AppendLogBool(dst, word == "true"), nil

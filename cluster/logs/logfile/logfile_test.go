@@ -272,7 +272,7 @@ func TestFilter(t *testing.T) {
 	in := "#fields\tn\tts\tv\ta\tnet\tp\ts\te\tok\tc\td\tl\ti\n" +
 		"#types\tcount\ttime\tinterval\taddr\tsubnet\tport\tstring\tenum\tbool\tcount\tdouble\tset[addr]\tint\n" +
 		"1\t1700000000.5\t1.5\t10.1.2.3\t10.1.0.0/16\t443\tssl\ttcp\tT\t18446744073709551615\t0.5\t10.0.0.1,192.0.2.1\t-5\n" +
-		"2\t1700000010\t60\t2001:db8::1\t2001:db8::/32\t53\tdns and more\tudp\tF\t7\tnan\t(empty)\t5\n" +
+		"2\t1700000010.123457\t60\t2001:db8::1\t2001:db8::/32\t53\tdns and more\tudp\tF\t7\tnan\t(empty)\t5\n" +
 		"3\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\t-\n"
 	for where, want := range map[string]string{
 		"p == 443":                              "1",
@@ -310,6 +310,7 @@ func TestFilter(t *testing.T) {
 		"ok != T":                               "2 3",
 		"ts >= 2023-11-14T22:13:30Z":            "2",
 		"ts < 1700000001":                       "1",
+		"ts == 2023-11-14T22:13:30.123457Z":     "2",
 		"v > 10s":                               "2",
 		"v <= 1.5":                              "1",
 		"p ~ 4":                                 "1",

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -299,16 +300,16 @@ func (r *Reader) json(text []byte) (ok bool, err error) {
 	if r.log == nil {
 		r.log = &Log{JSON: true, Fields: r.guess.settled()}
 	}
-	values := make(map[string]member, len(members))
+	values := make([]json.RawMessage, len(r.log.Fields))
 	for _, m := range members {
-		values[m.name] = m
+		values[r.guess.index[m.name]] = m.value
 	}
-	r.begin(len(r.log.Fields))
-	for i := range r.log.Fields {
+	r.begin(len(values))
+	for i, value := range values {
 		f := &r.log.Fields[i]
-		if m, ok := values[f.Name]; !ok {
+		if value == nil {
 			r.row.Packed = zeek.AppendUnset(r.row.Packed, zeek.LogType(f.Type))
-		} else if r.row.Packed, err = packGuessed(r.row.Packed, f, m.value); err != nil {
+		} else if r.row.Packed, err = packGuessed(r.row.Packed, f, value); err != nil {
 			return false, fmt.Errorf("column %s: %w", f.Name, err)
 		}
 		r.row.ends = append(r.row.ends, len(r.row.Packed))

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strconv"
+	"strings"
 
 	"github.com/zeekpeer/zeekpeer/wire/data"
 	"github.com/zeekpeer/zeekpeer/wire/zeek"
@@ -43,14 +44,13 @@ func (d *dialect) pack(dst []byte, f *zeek.Field, text []byte) (_ []byte, err er
 
 // atom appends a value that holds no others.
 func (d *dialect) atom(dst []byte, t zeek.LogType, text []byte) ([]byte, error) {
-	switch t {
-	case zeek.LogString, zeek.LogEnum, zeek.LogFile, zeek.LogFunc:
-		if bytes.Equal(text, d.empty) {
-			text = nil
-		}
-		return zeek.AppendLogText(dst, t, unescape(text)), nil
+	if !t.Text() {
+		return packWord(dst, t, string(text))
 	}
-	return packWord(dst, t, string(text))
+	if bytes.Equal(text, d.empty) {
+		text = nil
+	}
+	return zeek.AppendLogText(dst, t, unescape(text)), nil
 }
 
 // packWord appends the value of a type that is no text.
@@ -90,9 +90,9 @@ func packWord(dst []byte, t zeek.LogType, word string) ([]byte, error) {
 
 // parsePort parses a port with its protocol, as 53/udp, or without, as logs have it.
 func parsePort(word string) (p data.TransportPort, ok bool) {
-	number, proto, _ := bytes.Cut([]byte(word), []byte("/"))
-	n, err := strconv.ParseUint(string(number), 10, 16)
-	switch string(proto) {
+	number, proto, _ := strings.Cut(word, "/")
+	n, err := strconv.ParseUint(number, 10, 16)
+	switch proto {
 	case "":
 		ok = len(number) == len(word)
 	case "tcp":
